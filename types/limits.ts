@@ -1,0 +1,23 @@
+/** Bounds that the encodings carry; genesis may set lower ones, never higher. One place for each. */
+
+/** Validators of one height; also miners in one round and signatures in one commit. */
+export const MAX_VALIDATORS = 128;
+export const MAX_TXS_PER_BLOCK = 1024;
+export const MAX_TX_BYTES = 64 * 1024;
+export const MAX_EVIDENCE_PER_BLOCK = 16;
+export const MAX_MONIKER_BYTES = 64;
+/** Canonical JSON of a task. */
+export const MAX_TASK_BYTES = 48 * 1024;
+/** A whole encoded block, with its transactions and attestations. */
+export const MAX_BLOCK_BYTES = 4 * 1024 * 1024;
+/** Updates and models, in bytes: n·d of a round stays within 2^30 lanes. */
+export const MAX_BLOB_BYTES = 256 * 1024 * 1024;
+/** Blobs are cut, hashed and transferred in chunks of this many bytes. */
+export const BLOB_CHUNK_BYTES = 256 * 1024;
+/** A blob of at most this many bytes rides inside its reveal. */
+export const MAX_INLINE_BLOB_BYTES = 8 * 1024;
+/** Gossip carries announcements only. */
+export const MAX_GOSSIP_BYTES = 64 * 1024;
+export const MAX_ACCOUNTS = 2 ** 32;
+export const MAX_MINERS = 2 ** 16;
+export const MAX_TASKS = 2 ** 20;

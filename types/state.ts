@@ -1,0 +1,100 @@
+import { ContainerNodeStructType, ContainerType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
+import { MAX_ACCOUNTS, MAX_MINERS, MAX_MONIKER_BYTES, MAX_TASK_BYTES, MAX_TASKS, MAX_VALIDATORS } from "./limits.ts";
+import { Bool, Bytes20, Bytes32, bytesUpTo, U8, U32, U53, U64 } from "./primitives.ts";
+
+export const Account = new ContainerNodeStructType(
+  { address: Bytes20, balance: U64, nonce: U53 },
+  { typeName: "Account" },
+);
+
+/** Reputation 1.0. */
+export const REPUTATION_ONE = 1 << 16;
+
+export const Miner = new ContainerType(
+  {
+    address: Bytes20,
+    institution: Bytes32,
+    consensusKey: Bytes32,
+    vrfKey: Bytes32,
+    moniker: bytesUpTo(MAX_MONIKER_BYTES),
+    stake: U64,
+    /** Stake on its way out, and the height at which it is returned (0 = none). */
+    unbonding: U64,
+    unbondingHeight: U53,
+    /** Height of the registration; keys count a genesis-set number of heights later. */
+    bondedAt: U53,
+    /** Moving average in [0, REPUTATION_ONE]; falls only for proven conduct. */
+    reputation: U32,
+    jailed: Bool,
+    /** First height at which `unjail` is allowed. */
+    jailedUntil: U53,
+    /** Consecutive proposals missed in round 0. */
+    missed: U32,
+    /** Height of the last block in which this miner's reveal was held; 0 = none. */
+    lastReveal: U53,
+    /** Rounds in which its update entered the model; and sums over all rounds. */
+    accepted: U53,
+    rejected: U53,
+    blocksProposed: U53,
+    earned: U64,
+  },
+  { typeName: "Miner" },
+);
+
+export const TASK_STATUS = ["queued", "active", "reached", "exhausted", "cancelled"] as const;
+export type TaskStatus = (typeof TASK_STATUS)[number];
+
+export const Task = new ContainerType(
+  {
+    /** SSZ root of the publishing transaction's body; for the task in genesis, the hash of its canonical JSON. */
+    id: Bytes32,
+    publisher: Bytes20,
+    spec: bytesUpTo(MAX_TASK_BYTES),
+    escrow: U64,
+    publishedAt: U53,
+    status: U8,
+    /** Learning rounds done. */
+    round: U32,
+    /** Heights in a row, while active, without learning. */
+    failed: U32,
+    /** Global model after `round` rounds. */
+    modelRoot: Bytes32,
+    /** Exponent of the next round's lanes. */
+    exponent: U8,
+    /** Lower median of accepted norms, model units; 0 before the first. */
+    medianNorm: U64,
+    /** Heights of the last two learning blocks, newest first (0 = none): they say who is expected. */
+    lastLearning: U53,
+    priorLearning: U53,
+    endedAt: U53,
+  },
+  { typeName: "Task" },
+);
+
+export const Accounts = new ListCompositeType(Account, MAX_ACCOUNTS);
+export const Miners = new ListCompositeType(Miner, MAX_MINERS);
+export const Tasks = new ListCompositeType(Task, MAX_TASKS);
+
+/** Append-only lists in order of creation, so that a record keeps its index and its proof path. */
+export const ChainState = new ContainerType(
+  {
+    height: U53,
+    time: U53,
+    /** seed(height). */
+    seed: Bytes32,
+    minted: U64,
+    burned: U64,
+    /** Whether the block at `height` carried learning, and its miners, best first. */
+    learned: Bool,
+    ranking: new ListCompositeType(Bytes20, MAX_VALIDATORS),
+    accounts: Accounts,
+    miners: Miners,
+    tasks: Tasks,
+  },
+  { typeName: "ChainState" },
+);
+
+export type Account = ValueOf<typeof Account>;
+export type Miner = ValueOf<typeof Miner>;
+export type Task = ValueOf<typeof Task>;
+export type ChainState = ValueOf<typeof ChainState>;

@@ -1,0 +1,79 @@
+import { ContainerType, UnionType, type ValueOf } from "@chainsafe/ssz";
+import { MAX_MONIKER_BYTES, MAX_TASK_BYTES } from "./limits.ts";
+import { Bytes20, Bytes32, Bytes64, bytesUpTo, U53, U64 } from "./primitives.ts";
+
+export const Transfer = new ContainerType({ to: Bytes20, amount: U64 }, { typeName: "Transfer" });
+
+/** Registers a miner, or adds stake to one (then every key must equal the registered one). */
+export const Bond = new ContainerType(
+  {
+    amount: U64,
+    consensusKey: Bytes32,
+    vrfKey: Bytes32,
+    /** Names the institution; one bonded miner each. */
+    institution: Bytes32,
+    /** A registrar's signature over (institution, sender); empty where genesis names no registrar. */
+    certificate: bytesUpTo(64),
+    moniker: bytesUpTo(MAX_MONIKER_BYTES),
+    /** Proof of possession: the consensus key signs the sender's address. */
+    possession: Bytes64,
+  },
+  { typeName: "Bond" },
+);
+export const Unbond = new ContainerType({ amount: U64 }, { typeName: "Unbond" });
+/** SSZ has no empty container: `height` is the head that the sender saw, and says nothing else. */
+export const Unjail = new ContainerType({ height: U53 }, { typeName: "Unjail" });
+/** `spec` is the canonical JSON of the task; `escrow` is moved from the sender to the task. */
+export const TaskPublish = new ContainerType(
+  { spec: bytesUpTo(MAX_TASK_BYTES), escrow: U64 },
+  { typeName: "TaskPublish" },
+);
+export const TaskFund = new ContainerType({ task: Bytes32, amount: U64 }, { typeName: "TaskFund" });
+export const TaskCancel = new ContainerType({ task: Bytes32 }, { typeName: "TaskCancel" });
+
+/** The selector of each payload in the union; the wire format, so never renumbered. */
+export const TX_KINDS = ["transfer", "bond", "unbond", "unjail", "task-publish", "task-fund", "task-cancel"] as const;
+export type TxKind = (typeof TX_KINDS)[number];
+export const TxPayload = new UnionType([Transfer, Bond, Unbond, Unjail, TaskPublish, TaskFund, TaskCancel]);
+
+export const TxBody = new ContainerType(
+  {
+    sender: Bytes20,
+    nonce: U53,
+    fee: U64,
+    /** Last height that may include it; 0 = no limit. */
+    expires: U53,
+    payload: TxPayload,
+  },
+  { typeName: "TxBody" },
+);
+/** A transaction's id is the SSZ root of its body: the signature is not part of it. */
+export const Tx = new ContainerType({ body: TxBody, publicKey: Bytes32, signature: Bytes64 }, { typeName: "Tx" });
+
+export type Transfer = ValueOf<typeof Transfer>;
+export type Bond = ValueOf<typeof Bond>;
+export type Unbond = ValueOf<typeof Unbond>;
+export type Unjail = ValueOf<typeof Unjail>;
+export type TaskPublish = ValueOf<typeof TaskPublish>;
+export type TaskFund = ValueOf<typeof TaskFund>;
+export type TaskCancel = ValueOf<typeof TaskCancel>;
+export type TxBody = ValueOf<typeof TxBody>;
+export type Tx = ValueOf<typeof Tx>;
+
+/** A payload as a discriminated union, so that a switch over it is exhaustive. */
+export type TypedPayload =
+  | { kind: "transfer"; value: Transfer }
+  | { kind: "bond"; value: Bond }
+  | { kind: "unbond"; value: Unbond }
+  | { kind: "unjail"; value: Unjail }
+  | { kind: "task-publish"; value: TaskPublish }
+  | { kind: "task-fund"; value: TaskFund }
+  | { kind: "task-cancel"; value: TaskCancel };
+
+export function typedPayload(payload: TxBody["payload"]): TypedPayload {
+  return { kind: TX_KINDS[payload.selector], value: payload.value } as TypedPayload;
+}
+
+export function untypedPayload(payload: TypedPayload): TxBody["payload"] {
+  return { selector: TX_KINDS.indexOf(payload.kind), value: payload.value } as TxBody["payload"];
+}
