@@ -12,13 +12,18 @@ export const Bond = new ContainerType(
     vrfKey: Bytes32,
     /** Names the institution; one bonded miner each. */
     institution: Bytes32,
-    /** A registrar's signature over (institution, sender); empty where genesis names no registrar. */
+    /** A registrar's signature over an InstitutionCertificate of (institution, sender); empty where genesis names no registrar. */
     certificate: bytesUpTo(64),
     moniker: bytesUpTo(MAX_MONIKER_BYTES),
     /** Proof of possession: the consensus key signs the sender's address. */
     possession: Bytes64,
   },
   { typeName: "Bond" },
+);
+/** What a registrar signs for a bond. */
+export const InstitutionCertificate = new ContainerType(
+  { institution: Bytes32, address: Bytes20 },
+  { typeName: "InstitutionCertificate" },
 );
 export const Unbond = new ContainerType({ amount: U64 }, { typeName: "Unbond" });
 /** SSZ has no empty container: `height` is the head that the sender saw, and says nothing else. */
@@ -52,6 +57,7 @@ export const Tx = new ContainerType({ body: TxBody, publicKey: Bytes32, signatur
 
 export type Transfer = ValueOf<typeof Transfer>;
 export type Bond = ValueOf<typeof Bond>;
+export type InstitutionCertificate = ValueOf<typeof InstitutionCertificate>;
 export type Unbond = ValueOf<typeof Unbond>;
 export type Unjail = ValueOf<typeof Unjail>;
 export type TaskPublish = ValueOf<typeof TaskPublish>;
