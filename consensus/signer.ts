@@ -1,0 +1,118 @@
+import { ContainerType, type ValueOf } from "@chainsafe/ssz";
+import { PoflError } from "../types/errors.ts";
+import { bytesEqual, bytesUpTo, decode, U8, U32, U53 } from "../types/primitives.ts";
+
+/**
+ * The guard before every consensus signature: at most one value per (height, round, type), and one pledge, closing and
+ * attestation per height. The signed bytes are on disk before a signature leaves; the same request again gets the same bytes.
+ */
+
+/** A durable log: `append` with sync returns only after fsync. */
+export type DurableLog = {
+  readonly entries: readonly Uint8Array[];
+  append(bytes: Uint8Array, options: { sync: boolean }): void;
+  /** Starts afresh, atomically, with these entries. */
+  reset(entries?: readonly Uint8Array[]): void;
+};
+
+export const SLOT_KINDS = ["proposal", "prevote", "precommit", "pledge", "closing", "attestation"] as const;
+export type SlotKind = (typeof SLOT_KINDS)[number];
+
+const SignedSlot = new ContainerType(
+  {
+    height: U53,
+    round: U32,
+    kind: U8,
+    /** The whole encoded signed message, so that it can be sent again after a restart. */
+    message: bytesUpTo(1 << 20),
+  },
+  { typeName: "SignedSlot" },
+);
+type SignedSlot = ValueOf<typeof SignedSlot>;
+
+/** Heights that the log keeps before it is cut to the current one: each cut is a file of its own. */
+const HEIGHTS_PER_CUT = 256;
+
+export class SignGuard {
+  readonly #log: DurableLog;
+  readonly #slots = new Map<string, Uint8Array>();
+  #height = 0;
+  #firstHeight = 0;
+  #last: Uint8Array | undefined;
+
+  /** @throws PoflError CORRUPT_JOURNAL if an entry can't be read: signing without its memory could be a double signature */
+  constructor(log: DurableLog) {
+    this.#log = log;
+    for (const bytes of log.entries) {
+      let slot: SignedSlot;
+      try {
+        slot = decode(SignedSlot, bytes);
+      } catch (cause) {
+        throw new PoflError(
+          "CORRUPT_JOURNAL",
+          "the signer state holds an entry that can't be read; do not delete it: restore it, or wait until the chain is past this height",
+          {},
+          { cause },
+        );
+      }
+      this.#remember(slot);
+      this.#last = bytes;
+    }
+  }
+
+  /**
+   * Returns the message signed earlier for this slot, or signs, stores and returns a new one.
+   * @param same whether an earlier message is what is being asked for now
+   * @throws PoflError DOUBLE_SIGN when the slot holds something else, or the height is below one signed before
+   */
+  once(
+    kind: SlotKind,
+    height: number,
+    round: number,
+    same: (earlier: Uint8Array) => boolean,
+    sign: () => Uint8Array,
+  ): Uint8Array {
+    const earlier = this.earlier(kind, height, round);
+    if (earlier) {
+      if (same(earlier)) return earlier;
+      throw new PoflError("DOUBLE_SIGN", `refused: another ${kind} was signed at height ${height}, round ${round}`);
+    }
+    if (height < this.#height) {
+      throw new PoflError("DOUBLE_SIGN", `refused: height ${height} is below ${this.#height}, which was signed before`);
+    }
+    if (height > this.#height && height - this.#firstHeight >= HEIGHTS_PER_CUT) {
+      // The last entry stays as the high-water mark, should the chain's own store ever be put back to an older copy.
+      this.#log.reset(this.#last ? [this.#last] : []);
+      this.#firstHeight = height;
+    }
+    const message = sign();
+    const slot = { height, round, kind: SLOT_KINDS.indexOf(kind), message };
+    this.#last = SignedSlot.serialize(slot);
+    this.#log.append(this.#last, { sync: true });
+    this.#remember(slot);
+    return message;
+  }
+
+  /** What was signed for a slot, if anything. */
+  earlier(kind: SlotKind, height: number, round: number): Uint8Array | undefined {
+    return this.#slots.get(slotKey(SLOT_KINDS.indexOf(kind), height, round));
+  }
+
+  #remember(slot: SignedSlot): void {
+    if (slot.height > this.#height) {
+      this.#height = slot.height;
+      this.#slots.clear();
+      if (this.#firstHeight === 0) this.#firstHeight = slot.height;
+    }
+    const key = slotKey(slot.kind, slot.height, slot.round);
+    const before = this.#slots.get(key);
+    if (before && !bytesEqual(before, slot.message)) {
+      throw new PoflError("CORRUPT_JOURNAL", "the signer state holds two messages for one slot");
+    }
+    this.#slots.set(key, slot.message);
+  }
+}
+
+function slotKey(kind: number, height: number, round: number): string {
+  return `${height}/${round}/${kind}`;
+}
