@@ -21,3 +21,5 @@ export const MAX_GOSSIP_BYTES = 64 * 1024;
 export const MAX_ACCOUNTS = 2 ** 32;
 export const MAX_MINERS = 2 ** 16;
 export const MAX_TASKS = 2 ** 20;
+/** Punished heights that one miner record remembers; each took a share of the stake, so few are left to take. */
+export const MAX_SLASHED_HEIGHTS = 32;

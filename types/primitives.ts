@@ -1,3 +1,4 @@
+import "./hasher.ts";
 import { BooleanType, ByteListType, ByteVectorType, type Type, UintBigintType, UintNumberType } from "@chainsafe/ssz";
 import { PoflError } from "./errors.ts";
 

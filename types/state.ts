@@ -1,5 +1,13 @@
-import { ContainerNodeStructType, ContainerType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
-import { MAX_ACCOUNTS, MAX_MINERS, MAX_MONIKER_BYTES, MAX_TASK_BYTES, MAX_TASKS, MAX_VALIDATORS } from "./limits.ts";
+import { ContainerNodeStructType, ContainerType, ListBasicType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
+import {
+  MAX_ACCOUNTS,
+  MAX_MINERS,
+  MAX_MONIKER_BYTES,
+  MAX_SLASHED_HEIGHTS,
+  MAX_TASK_BYTES,
+  MAX_TASKS,
+  MAX_VALIDATORS,
+} from "./limits.ts";
 import { Bool, Bytes20, Bytes32, bytesUpTo, U8, U32, U53, U64 } from "./primitives.ts";
 
 export const Account = new ContainerNodeStructType(
@@ -28,6 +36,8 @@ export const Miner = new ContainerType(
     jailed: Bool,
     /** First height at which `unjail` is allowed. */
     jailedUntil: U53,
+    /** Heights within the evidence window whose double vote was punished: each is punished once. */
+    slashed: new ListBasicType(U53, MAX_SLASHED_HEIGHTS),
     /** Consecutive proposals missed in round 0. */
     missed: U32,
     /** Height of the last block in which this miner's reveal was held; 0 = none. */
@@ -57,6 +67,8 @@ export const Task = new ContainerType(
     round: U32,
     /** Heights in a row, while active, without learning. */
     failed: U32,
+    /** Times that failed heights sent it to the back of the queue: fewer come first. */
+    requeues: U32,
     /** Global model after `round` rounds. */
     modelRoot: Bytes32,
     /** Exponent of the next round's lanes. */
@@ -84,6 +96,8 @@ export const ChainState = new ContainerType(
     seed: Bytes32,
     minted: U64,
     burned: U64,
+    /** Blocks with learning so far, over all tasks: the clock of the issuance. */
+    learningBlocks: U53,
     /** Whether the block at `height` carried learning, and its miners, best first. */
     learned: Bool,
     ranking: new ListCompositeType(Bytes20, MAX_VALIDATORS),
