@@ -1,0 +1,228 @@
+import { isqrt } from "../../genesis/model.ts";
+import type { TaskSpec } from "../../genesis/task.ts";
+import { gram } from "../../kernels/gram.ts";
+import { type Amount, bytesEqual, compareBytes, type Hash } from "../../types/primitives.ts";
+import { type RoundResult, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../../types/round.ts";
+import { canonicalKey, faults } from "../committee.ts";
+import { aggregate, nextExponent, weightsOf } from "./aggregate.ts";
+import { compareBigints, lowerMedian } from "./integers.ts";
+import { krumRanking, krumTolerance } from "./krum.ts";
+import { lanesOf, MAX_LANE, modelRoot } from "./model.ts";
+import { type Claim, contributions, payments } from "./pay.ts";
+import {
+  clipLanes,
+  clipScale,
+  type Geometry,
+  isHarmful,
+  nearEqual,
+  normLimits,
+  sizeVerdict,
+  type Votes,
+} from "./select.ts";
+
+/** From attested updates to the new model: PROTOCOL section 6, step by step, in integers. */
+
+/** An attested update without its bytes: what the tally says of it. */
+export type RoundEntry = Votes & {
+  /** Index in the validator set of the height. */
+  readonly miner: number;
+  readonly institution: Hash;
+  readonly commitment: Hash;
+};
+export type RoundUpdate = RoundEntry & { readonly samples: number; readonly blob: Uint8Array };
+
+export type RoundInput = {
+  readonly spec: TaskSpec;
+  /** seed(h−1). */
+  readonly seed: Hash;
+  readonly model: Int32Array;
+  readonly exponent: number;
+  /** Model units; 0 before the first. */
+  readonly medianNorm: bigint;
+  readonly committeeSize: number;
+  /** S, in any order. */
+  readonly updates: readonly RoundUpdate[];
+  /** Pledged but not in S: listed in the result, and nothing more. */
+  readonly notHeld: readonly RoundEntry[];
+  /** The trainers' pool of the round. */
+  readonly pool: Amount;
+};
+
+export type RoundOutcome =
+  | { readonly result: RoundResult; readonly model: Int32Array; readonly failure?: never }
+  /** The block can carry no learning: too few updates for the task or its f, or a parameter that leaves int32. */
+  | { readonly failure: "too-few" | "overflow"; readonly why: string };
+
+/** An update on its way through the steps. */
+type Entry = {
+  readonly update: RoundUpdate;
+  readonly lanes: Int16Array;
+  /** Index in the geometry; −1 = malformed. */
+  at: number;
+  status: UpdateStatus;
+  score: bigint;
+  scale: number;
+  weight: number;
+  contribution: bigint;
+  pay: Amount;
+};
+
+export function computeRound(input: RoundInput): RoundOutcome {
+  const { spec, exponent, committeeSize } = input;
+  const { aggregation, rounds } = spec;
+  if (input.updates.length < rounds.minimumUpdates) {
+    return tooFew(`${input.updates.length} updates, the task needs ${rounds.minimumUpdates}`);
+  }
+  const fCommittee = faults(committeeSize);
+  const entries = canonicalEntries(input);
+  const geometry = measure(entries);
+  const norm2 = (e: Entry) => geometry.inner(e.at, e.at);
+
+  const limits = normLimits(spec, input.medianNorm);
+  const sized = entries.filter((e) => e.at >= 0);
+  for (const e of sized) e.status = sizeVerdict(norm2(e), exponent, limits) ?? e.status;
+  const distinct = dropDuplicates(
+    sized.filter((e) => e.status === "accepted"),
+    geometry,
+    aggregation,
+  );
+
+  const f = krumTolerance(aggregation, distinct.length);
+  if (f === undefined)
+    return tooFew(`f = ${aggregation.f} is fixed, and ${distinct.length} updates are fewer than 2f + 3`);
+  const central = markCentral(distinct, geometry, f);
+  for (const e of distinct) if (isHarmful(e.update, fCommittee)) e.status = "harmful";
+  const accepted = distinct.filter((e) => e.status !== "harmful");
+
+  const target2 = centralNorm2(distinct, central, norm2);
+  for (const e of distinct) e.scale = clipScale(norm2(e), target2);
+  weightsOf(
+    aggregation,
+    accepted.map((e) => e.update.samples),
+  ).forEach((weight, i) => {
+    (accepted[i] as Entry).weight = weight;
+  });
+  const parts = accepted.map((e) => ({
+    lanes: e.status === "accepted" ? e.lanes : clipLanes(e.lanes, e.scale),
+    weight: e.weight,
+  }));
+  const model = aggregate(input.model, parts, exponent);
+  if (!model) return { failure: "overflow", why: "a parameter of the new model leaves int32: the training diverged" };
+
+  const claims = distinct.map((e): Claim => ({ ...e, central: central.has(e), votes: e.update }));
+  const earned = contributions(claims, geometry);
+  const pays = payments(claims, earned, input.pool, fCommittee);
+  distinct.forEach((e, i) => {
+    e.contribution = earned[i] as bigint;
+    e.pay = pays[i] as Amount;
+  });
+
+  const clippedNorms2 = accepted.map((e) => {
+    const own = norm2(e);
+    return e.status === "accepted" || own < target2 ? own : target2;
+  });
+  const median2 = lowerMedian(clippedNorms2, compareBigints);
+  const medianNorm = median2 === undefined ? input.medianNorm : isqrt(median2 << BigInt(2 * exponent));
+  const result: RoundResult = {
+    exponent,
+    nextExponent: median2 === undefined ? exponent : nextExponent(exponent, medianNorm, model.length),
+    fKrum: f,
+    medianNorm,
+    modelRoot: modelRoot(model),
+    updates: [
+      ...entries.map((e) => toResult(e.update, e, e.at < 0 ? 0n : norm2(e))),
+      ...input.notHeld.map((u) => toResult(u, NOT_HELD_ENTRY, 0n)),
+    ].sort((a, b) => a.miner - b.miner),
+  };
+  return { result, model };
+}
+
+function tooFew(why: string): RoundOutcome {
+  return { failure: "too-few", why };
+}
+
+/** The updates in canonical order; two of one institution, which a sound validator set excludes, by index. */
+function canonicalEntries({ updates, seed, model }: RoundInput): Entry[] {
+  return updates
+    .map((update) => ({ update, key: canonicalKey(seed, update.institution) }))
+    .sort((a, b) => compareBytes(a.key, b.key) || a.update.miner - b.update.miner)
+    .map(({ update }) => {
+      const lanes = update.blob.length === 2 * model.length ? lanesOf(update.blob) : new Int16Array(0);
+      const wellFormed = lanes.length === model.length && lanes.every((q) => q >= -MAX_LANE && q <= MAX_LANE);
+      return { ...NEW_ENTRY, update, lanes, status: wellFormed ? "accepted" : "malformed" };
+    });
+}
+
+const NEW_ENTRY = { at: -1, score: 0n, scale: 0, weight: 0, contribution: 0n, pay: 0n };
+const NOT_HELD_ENTRY = { ...NEW_ENTRY, status: "not-held" as const };
+
+/** Gram matrix of the well-formed ones; gives each its index. */
+function measure(entries: readonly Entry[]): Geometry {
+  const formed = entries.filter((e) => e.status !== "malformed");
+  formed.forEach((e, at) => {
+    e.at = at;
+  });
+  const n = formed.length;
+  const g = gram(formed.map((e) => e.lanes));
+  return { inner: (i, j) => g[i * n + j] as bigint };
+}
+
+/** Walks in canonical order and keeps what is near-equal to nothing kept before; one update per institution. */
+function dropDuplicates(
+  entries: readonly Entry[],
+  geometry: Geometry,
+  aggregation: TaskSpec["aggregation"],
+): readonly Entry[] {
+  const kept: Entry[] = [];
+  for (const e of entries) {
+    const again = kept.some(
+      (k) => bytesEqual(k.update.institution, e.update.institution) || nearEqual(k.at, e.at, geometry, aggregation),
+    );
+    if (again) e.status = "duplicate";
+    else kept.push(e);
+  }
+  return kept;
+}
+
+/** Scores everyone; the n − f best are central, the rest will be clipped. Ties fall in canonical order. */
+function markCentral(distinct: readonly Entry[], { inner }: Geometry, f: number): ReadonlySet<Entry> {
+  const n = distinct.length;
+  const at = (i: number) => (distinct[i] as Entry).at;
+  const norms2 = distinct.map((e) => inner(e.at, e.at));
+  const distance2 = (i: number, j: number) => (norms2[i] as bigint) + (norms2[j] as bigint) - 2n * inner(at(i), at(j));
+  const { scores, order } = krumRanking(distance2, n, f);
+  distinct.forEach((e, i) => {
+    e.score = scores[i] as bigint;
+    e.status = "accepted-clipped";
+  });
+  const central = order.slice(0, n - f).map((i) => distinct[i] as Entry);
+  for (const e of central) e.status = "accepted";
+  return new Set(central);
+}
+
+/** Lower median of the central ones' squared norms; the harmful count only if there is no other. */
+function centralNorm2(distinct: readonly Entry[], central: ReadonlySet<Entry>, norm2: (e: Entry) => bigint): bigint {
+  const all = distinct.filter((e) => central.has(e));
+  const sound = all.filter((e) => e.status !== "harmful");
+  return lowerMedian((sound.length > 0 ? sound : all).map(norm2), compareBigints) ?? 0n;
+}
+
+function toResult(
+  { miner, commitment, harmful, neutral, helpful }: RoundEntry,
+  e: Pick<Entry, "status" | "score" | "contribution" | "weight" | "pay">,
+  norm2: bigint,
+): UpdateResult {
+  return {
+    miner,
+    commitment,
+    status: UPDATE_STATUS.indexOf(e.status),
+    norm2,
+    krumScore: e.score,
+    harmful,
+    neutral,
+    helpful,
+    contribution: BigInt.asUintN(64, e.contribution),
+    weight: BigInt(e.weight),
+    pay: e.pay,
+  };
+}
