@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { blobRoot } from "../crypto/blob.ts";
 import { PoflError } from "../types/errors.ts";
+import type { Hash } from "../types/primitives.ts";
 import type { Feature, TaskSpec } from "./task.ts";
 
 /** The shape of a task's model, and the parameters it starts from. Integers only: every node must agree. */
@@ -115,4 +117,36 @@ export function initialModel(task: TaskSpec, id: Uint8Array): Int32Array {
     }
   }
   return model;
+}
+
+/**
+ * Exponent of a task's first lanes: a lane stands for 2^-12, so that updates up to 0.5 per parameter fit; from then on it follows
+ * the median norm.
+ */
+export function initialExponent(task: TaskSpec): number {
+  return Math.max(0, task.model.scaleBits - 12);
+}
+
+/** A global model as bytes: its parameters as int32, little-endian on every machine, hence the DataView. */
+export function modelBytes(model: Int32Array): Uint8Array {
+  const bytes = new Uint8Array(4 * model.length);
+  const view = new DataView(bytes.buffer);
+  for (let k = 0; k < model.length; k++) view.setInt32(4 * k, model[k] as number, true);
+  return bytes;
+}
+
+/** @throws PoflError BAD_MODEL when the number of bytes is no multiple of four */
+export function modelFromBytes(bytes: Uint8Array): Int32Array {
+  if (bytes.length % 4 !== 0) {
+    throw new PoflError("BAD_MODEL", `a model of ${bytes.length} bytes: parameters take four each`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const model = new Int32Array(bytes.length / 4);
+  for (let k = 0; k < model.length; k++) model[k] = view.getInt32(4 * k, true);
+  return model;
+}
+
+/** The name of a model: the root of its bytes as a blob, so that it is served like any other. */
+export function modelRoot(model: Int32Array): Hash {
+  return blobRoot(modelBytes(model));
 }
