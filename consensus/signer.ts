@@ -11,6 +11,8 @@ import { bytesEqual, bytesUpTo, decode, U8, U32, U53 } from "../types/primitives
 export type DurableLog = {
   readonly entries: readonly Uint8Array[];
   append(bytes: Uint8Array, options: { sync: boolean }): void;
+  /** Flushes what was appended without sync; returns at once when there is nothing. */
+  sync(): void;
   /** Starts afresh, atomically, with these entries. */
   reset(entries?: readonly Uint8Array[]): void;
 };

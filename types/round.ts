@@ -102,6 +102,7 @@ export const UPDATE_STATUS = [
   "harmful", // verdict of the committee
   "suspect", // left out by geometry (only rules or task settings without clipping)
   "not-held", // fewer than f_c + 1 included attestations hold it
+  "unused", // held, but the round had too few updates to aggregate
 ] as const;
 export type UpdateStatus = (typeof UPDATE_STATUS)[number];
 

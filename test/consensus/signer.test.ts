@@ -1,0 +1,114 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Wal } from "../../consensus/engine/wal.ts";
+import { type DurableLog, SignGuard } from "../../consensus/signer.ts";
+import { isPoflError } from "../../types/errors.ts";
+import { proposal, valueId, vote } from "./bft-cluster.ts";
+
+/** What was appended, and how much of it would outlive a power failure. */
+export class MemoryLog implements DurableLog {
+  entries: Uint8Array[] = [];
+  synced = 0;
+  append(bytes: Uint8Array, { sync }: { sync: boolean }): void {
+    this.entries.push(bytes.slice());
+    if (sync) this.synced = this.entries.length;
+  }
+  sync(): void {
+    this.synced = this.entries.length;
+  }
+  reset(entries: readonly Uint8Array[] = []): void {
+    this.entries = entries.map((e) => e.slice());
+    this.synced = this.entries.length;
+  }
+}
+
+const bytes = (...b: number[]) => new Uint8Array(b);
+const isSame = (want: Uint8Array) => (earlier: Uint8Array) => Buffer.compare(earlier, want) === 0;
+const doubleSign = (error: unknown) => isPoflError(error, "DOUBLE_SIGN");
+
+test("one value per slot: the same again gets the same bytes, another is refused, across restarts", () => {
+  const log = new MemoryLog();
+  const sign = (guard: SignGuard, kind: "prevote" | "pledge", height: number, round: number, value: Uint8Array) =>
+    guard.once(kind, height, round, isSame(value), () => value);
+  let guard = new SignGuard(log);
+  assert.equal(sign(guard, "prevote", 5, 0, bytes(1)), bytes(1));
+  assert.is(log.synced, log.entries.length, "a signature leaves only after fsync");
+  guard = new SignGuard(log);
+  assert.equal(sign(guard, "prevote", 5, 0, bytes(1)), bytes(1));
+  assert.throws(() => sign(guard, "prevote", 5, 0, bytes(2)), doubleSign);
+  assert.equal(sign(guard, "prevote", 5, 1, bytes(2)), bytes(2));
+  assert.equal(sign(guard, "pledge", 5, 0, bytes(3)), bytes(3));
+  assert.throws(() => sign(guard, "pledge", 5, 0, bytes(4)), doubleSign);
+  assert.equal(sign(guard, "prevote", 6, 0, bytes(9)), bytes(9));
+  assert.throws(() => sign(guard, "prevote", 5, 2, bytes(1)), doubleSign);
+});
+
+test("the log stays short over many heights, and keeps its high-water mark", () => {
+  const log = new MemoryLog();
+  let guard = new SignGuard(log);
+  for (let height = 1; height <= 2000; height++) {
+    for (const kind of ["pledge", "prevote", "precommit"] as const) {
+      guard.once(
+        kind,
+        height,
+        0,
+        () => false,
+        () => bytes(height & 255),
+      );
+    }
+    assert.ok(log.entries.length < 1000);
+  }
+  guard = new SignGuard(log);
+  assert.throws(
+    () =>
+      guard.once(
+        "prevote",
+        1999,
+        5,
+        () => false,
+        () => bytes(1),
+      ),
+    doubleSign,
+  );
+});
+
+test("a damaged entry stops the signer instead of making it forget", () => {
+  const log = new MemoryLog();
+  new SignGuard(log).once(
+    "prevote",
+    5,
+    0,
+    () => false,
+    () => bytes(1),
+  );
+  log.entries[0] = (log.entries[0] as Uint8Array).subarray(0, 5);
+  assert.throws(
+    () => new SignGuard(log),
+    (e: unknown) => isPoflError(e, "CORRUPT_JOURNAL"),
+  );
+});
+
+test("the write-ahead log gives back the events of its height, every kind, in order", () => {
+  const log = new MemoryLog();
+  const wal = new Wal(log);
+  wal.begin(4);
+  wal.append({ type: "bft", event: { type: "start" } });
+  wal.begin(5);
+  const opening = { miner: 1, salt: valueId(1, 1), blobRoot: valueId(2, 2), size: 8, samples: 3 };
+  const entries = [
+    { type: "bft", event: { type: "start" } },
+    { type: "bft", event: { type: "proposal", proposal: proposal(2, valueId(0, 0), 1, 1) } },
+    { type: "block", bytes: bytes(1, 2, 3) },
+    { type: "bft", event: { type: "verdict", blockId: valueId(0, 0), valid: true, builtRound: 2 } },
+    { type: "bft", event: { type: "vote", vote: vote(1, 2, valueId(0, 0), 3, 1) } },
+    { type: "bft", event: { type: "built", round: 2, blockId: valueId(0, 0) } },
+    { type: "bft", event: { type: "timeout", kind: "precommit", round: 2 } },
+    { type: "trained", opening },
+  ] as const;
+  for (const entry of entries) wal.append(entry);
+  assert.equal(new Wal(log).replay(5), entries as never);
+  assert.equal(new Wal(log).replay(4), []);
+  assert.equal(new Wal(log).replay(6), []);
+});
+
+test.run();
