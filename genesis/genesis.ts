@@ -1,14 +1,31 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
-import { MAX_VALIDATORS } from "../types/limits.ts";
-import type { Hash } from "../types/primitives.ts";
-import { amountSchema, canonicalJson, hexSchema, parseJson, wholeSchema } from "./json.ts";
-import { taskSchema } from "./task.ts";
+import { addressOf } from "../crypto/domain.ts";
+import { checkPublicKey } from "../crypto/ed25519.ts";
+import { taggedHash } from "../crypto/hash.ts";
+import { MAX_MONIKER_BYTES, MAX_TASK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
+import { fromHex, type Hash, toHex } from "../types/primitives.ts";
+import {
+  amountIn,
+  amountSchema,
+  canonicalJson,
+  hexSchema,
+  parseJson,
+  problem,
+  textSchema,
+  wholeSchema,
+} from "./json.ts";
+import { encodeTask, type TaskSpec, taskSchema } from "./task.ts";
 
 /** The genesis file: identity, parameters with units and reasons, and the first members. */
 
 const permille = wholeSchema(0, 1000);
 const ms = wholeSchema(10, 3_600_000);
+
+const HALF = 1n << 63n;
+/** More learning blocks than a chain sees: three years at 20 a second. */
+const FOREVER = 1n << 31n;
+/** Days from 1 March of the year 0 to 1 January 1970. */
+const DAYS_TO_1970 = 719_468;
 
 const consensus = z.strictObject({
   /** Tendermint timeouts: init + round · delta. */
@@ -34,7 +51,7 @@ const consensus = z.strictObject({
 
 const economy = z
   .strictObject({
-    /** Minted by each learning block, halved every `halvingRounds` learning heights (0 = never). */
+    /** Minted by each learning block, halved every `halvingBlocks` learning blocks (0 = never). */
     issuance: z.strictObject({ perRound: amountSchema, halvingBlocks: wholeSchema(0, 1_000_000_000) }),
     /** How issuance, bounty and fees are divided; sums to 1000. */
     shares: z.strictObject({ proposer: permille, committee: permille, trainers: permille }),
@@ -51,7 +68,7 @@ const economy = z
   });
 
 const validator = z.strictObject({
-  moniker: z.string().min(1).max(64),
+  moniker: textSchema(1, MAX_MONIKER_BYTES),
   /** Address of the account that earns. */
   address: hexSchema(20),
   consensusKey: hexSchema(32),
@@ -64,7 +81,9 @@ export const genesisSchema = z
   .strictObject({
     chainId: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "must be 1 to 63 of a-z, 0-9 and -"),
     /** ISO 8601 in UTC with milliseconds. */
-    genesisTime: z.iso.datetime({ precision: 3 }),
+    genesisTime: z.iso
+      .datetime({ precision: 3, error: "must be a time in UTC like 2026-01-31T12:00:00.000Z" })
+      .refine((t) => !/^[0-9]{4}-/.test(t) || t >= "1970", "must not be before 1970"),
     consensus,
     economy,
     /** Keys that certify institutions; none = an open network where stake alone limits identities. */
@@ -82,36 +101,47 @@ export const genesisSchema = z
     const fail = (path: (string | number)[], message: string) => ctx.addIssue({ code: "custom", path, message });
     for (const key of ["address", "consensusKey", "vrfKey", "institution"] as const) {
       const seen = new Map<string, number>();
-      g.validators.forEach((v, i) => {
+      for (const [i, v] of g.validators.entries()) {
         const first = seen.get(v[key]);
         if (first !== undefined) fail(["validators", i, key], `is that of validators[${first}] too`);
         else seen.set(v[key], i);
-      });
+      }
     }
     const accounts = new Set<string>();
-    g.accounts.forEach((a, i) => {
+    for (const [i, a] of g.accounts.entries()) {
       if (accounts.has(a.address)) fail(["accounts", i, "address"], "is listed twice");
       accounts.add(a.address);
-    });
-    g.validators.forEach((v, i) => {
-      if (/^[0-9]{1,20}$/.test(v.stake) && BigInt(v.stake) < BigInt(g.economy.minimumStake)) {
-        fail(["validators", i, "stake"], `is below economy.minimumStake (${g.economy.minimumStake})`);
+    }
+    const { minimumStake, issuance } = g.economy;
+    for (const [i, v] of g.validators.entries()) {
+      if ((amountIn(v.stake) ?? 0n) < (amountIn(minimumStake) ?? 0n)) {
+        fail(["validators", i, "stake"], `is below economy.minimumStake (${minimumStake})`);
       }
-    });
+    }
+    if (amountIn(minimumStake) === 0n) fail(["economy", "minimumStake"], "must be positive: power is stake");
     if (g.validators.length > g.consensus.maxValidators) {
       fail(["validators"], `has more than consensus.maxValidators (${g.consensus.maxValidators})`);
     }
-    if (g.custodians.threshold > g.custodians.keys.length) {
-      fail(["custodians", "threshold"], "is more than there are keys");
-    }
+    const { keys, threshold } = g.custodians;
+    if (threshold > keys.length) fail(["custodians", "threshold"], "is more than there are keys");
+    if (threshold === 0 && keys.length > 0)
+      fail(["custodians", "threshold"], "must be at least 1 where there are keys");
     if (g.consensus.unbondingHeights < g.consensus.evidenceWindow) {
       fail(["consensus", "unbondingHeights"], "must not be below evidenceWindow, or a cheat could leave in time");
     }
+    if (g.task && g.task.spec.rounds.minimumUpdates > g.validators.length) {
+      fail(["task", "spec", "rounds", "minimumUpdates"], `is more than there are validators (${g.validators.length})`);
+    }
     const supply = [...g.validators.map((v) => v.stake), ...g.accounts.map((a) => a.balance), g.task?.escrow ?? "0"]
-      .filter((s) => /^[0-9]{1,20}$/.test(s))
-      .reduce((sum, s) => sum + BigInt(s), 0n);
-    // Half of u64: later issuance has the other half, so no sum of balances can pass it.
-    if (supply >= 1n << 63n) fail(["accounts"], "balances, stakes and escrow must sum to less than 2^63");
+      .map((s) => amountIn(s) ?? 0n)
+      .reduce((sum, amount) => sum + amount, 0n);
+    // Each half of u64 holds one of the two sources of money, so that no sum of balances passes it.
+    if (supply >= HALF) fail(["accounts"], "balances, stakes and escrow must sum to less than 2^63");
+    // Each of the halvings pays at most half as much as all before it, so the sum stays below twice the first period.
+    const rounds = issuance.halvingBlocks === 0 ? FOREVER : 2n * BigInt(issuance.halvingBlocks);
+    if ((amountIn(issuance.perRound) ?? 0n) * rounds >= HALF) {
+      fail(["economy", "issuance", "perRound"], "could mint 2^63 or more; lower it or halvingBlocks");
+    }
   });
 
 export type Genesis = z.output<typeof genesisSchema>;
@@ -121,12 +151,83 @@ export type Genesis = z.output<typeof genesisSchema>;
  * @throws PoflError BAD_JSON; BAD_GENESIS with the JSON path
  */
 export function parseGenesis(text: string): Genesis {
-  return parseJson("genesis", genesisSchema, text);
+  const genesis = parseJson("genesis", genesisSchema, text);
+  validateGenesis(genesis);
+  return genesis;
 }
 
-/** The identity of the chain: SHA-256 of the canonical form, with the defaults written out. */
+/**
+ * What the schema can't see: every key is a point that may be registered (see `checkPublicKey`), no key has two purposes, and
+ * the task fits into its encoding.
+ * @throws PoflError BAD_GENESIS with the JSON path
+ */
+export function validateGenesis(genesis: Genesis): void {
+  const purposes = new Map<string, string>();
+  const check = (key: string, path: readonly PropertyKey[], place: string) => {
+    if (!checkPublicKey(fromHex(key))) throw problem("genesis", path, "is not an Ed25519 public key of prime order");
+    const other = purposes.get(key);
+    if (other !== undefined) throw problem("genesis", path, `is the key of ${other} too; each purpose needs its own`);
+    purposes.set(key, place);
+  };
+  genesis.registrars.forEach((key, i) => {
+    check(key, ["registrars", i], `registrars[${i}]`);
+  });
+  genesis.custodians.keys.forEach((key, i) => {
+    check(key, ["custodians", "keys", i], `custodians.keys[${i}]`);
+  });
+  const spenders = new Set([...genesis.validators, ...genesis.accounts].map(({ address }) => address));
+  genesis.validators.forEach((v, i) => {
+    for (const name of ["consensusKey", "vrfKey"] as const) {
+      check(v[name], ["validators", i, name], `validators[${i}].${name}`);
+      if (spenders.has(toHex(addressOf(fromHex(v[name]))))) {
+        throw problem("genesis", ["validators", i, name], "is an account's key too; each purpose needs its own");
+      }
+    }
+  });
+  if (!genesis.task) return;
+  const bytes = Buffer.byteLength(canonicalJson(genesis.task.spec));
+  if (bytes > MAX_TASK_BYTES) {
+    throw problem("genesis", ["task", "spec"], `takes ${bytes} bytes, at most ${MAX_TASK_BYTES} are allowed`);
+  }
+}
+
+/** The identity of the chain: the tagged hash of the canonical form, with the defaults written out. */
 export function genesisHash(genesis: Genesis): Hash {
   // Bootnodes are advice on how to join, not part of what is agreed: they may change in a living network.
   const { bootnodes: _advice, ...agreed } = genesis;
-  return new Uint8Array(createHash("sha256").update("pofl/genesis/1\n").update(canonicalJson(agreed)).digest());
+  return taggedHash("pofl/genesis/1", new TextEncoder().encode(canonicalJson(agreed)));
+}
+
+/** seed(0), from which the beacon goes on. */
+export function genesisSeed(hash: Hash): Hash {
+  return taggedHash("pofl/beacon/genesis/1", hash);
+}
+
+/** The id of the task in genesis; that of a published one is its transaction's. */
+export function genesisTaskId(spec: TaskSpec): Hash {
+  return taggedHash("pofl/task/1", encodeTask(spec));
+}
+
+/** `genesisTime` in milliseconds since 1970: the time of height 0. */
+export function genesisTimeMs(genesis: Pick<Genesis, "genesisTime">): number {
+  return utcMs(genesis.genesisTime);
+}
+
+/** Milliseconds since 1970 of an ISO time that the schema accepted. Here because the pure rooms have no Date. */
+function utcMs(iso: string): number {
+  const [year, month, day, hour, minute, second, ms] = iso.split(/\D/).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  // Years start in March here, so that the leap day is the last of its year.
+  const y = month > 2 ? year : year - 1;
+  const leaps = Math.floor(y / 4) - Math.floor(y / 100) + Math.floor(y / 400);
+  const dayOfYear = Math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1;
+  const days = 365 * y + leaps + dayOfYear - DAYS_TO_1970;
+  return ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + ms;
 }

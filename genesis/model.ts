@@ -1,8 +1,10 @@
-import { createHash } from "node:crypto";
 import { blobRoot } from "../crypto/blob.ts";
+import { taggedHash, u64Bytes } from "../crypto/hash.ts";
 import { PoflError } from "../types/errors.ts";
+import { MAX_BLOB_BYTES } from "../types/limits.ts";
 import type { Hash } from "../types/primitives.ts";
-import type { Feature, TaskSpec } from "./task.ts";
+import { problem } from "./json.ts";
+import type { Feature, ModelShape, TaskSpec } from "./task.ts";
 
 /** The shape of a task's model, and the parameters it starts from. Integers only: every node must agree. */
 
@@ -19,65 +21,80 @@ export function featureWidth(feature: Feature): number {
   return feature.kind === "category" ? feature.categories.length - 1 : 1;
 }
 
+const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
 /** Shape of one input row. */
-export function inputShape(task: TaskSpec): readonly number[] {
+export function inputShape(task: ModelShape): readonly number[] {
   const { image, features } = task.schema;
   return image ? [image.height, image.width, image.channels] : [features.reduce((n, f) => n + featureWidth(f), 0)];
 }
 
+/** Bytes of a model, int32 per parameter, are a blob. */
+export const MAX_PARAMETERS = MAX_BLOB_BYTES / 4;
+
+/** What is wrong with a layer, and its index. */
+export type LayerProblem = { readonly layer: number; readonly message: string };
+
 /**
- * Every parameter tensor of the model. Dense kernels are [in, out]; convolutions [kernel, kernel, in, filters], stride 1, no padding.
- * @throws PoflError BAD_TASK when layers don't fit together
+ * Every parameter tensor of the model, or the first layer that doesn't fit. Dense kernels are [in, out]; convolutions
+ * [kernel, kernel, in, filters], stride 1, no padding; pools drop what is left over at the edges.
  */
-export function modelTensors(task: TaskSpec): readonly Tensor[] {
+export function layOut(task: ModelShape): readonly Tensor[] | LayerProblem {
   const tensors: Tensor[] = [];
   let offset = 0;
-  const add = (name: string, shape: number[]) => {
-    const size = shape.reduce((a, b) => a * b, 1);
-    tensors.push({ name, shape, offset, size });
-    offset += size;
-  };
   let shape = inputShape(task);
-  task.model.layers.forEach((layer, i) => {
-    const refuse = (why: string): never => {
-      throw new PoflError("BAD_TASK", `task: $.model.layers[${i}]: ${why}`);
+  for (const [layer, spec] of task.model.layers.entries()) {
+    const refuse = (message: string): LayerProblem => ({ layer, message });
+    const add = (name: string, of: readonly number[]) => {
+      const size = product(of);
+      tensors.push({ name: `layers.${layer}.${name}`, shape: of, offset, size });
+      offset += size;
     };
-    switch (layer.type) {
-      case "dense": {
-        if (shape.length !== 1) refuse("a dense layer needs a flat input; put a flatten layer before it");
-        add(`layers.${i}.kernel`, [shape[0] as number, layer.units]);
-        add(`layers.${i}.bias`, [layer.units]);
-        shape = [layer.units];
+    const [height = 0, width = 0, channels = 0] = shape;
+    switch (spec.type) {
+      case "dense":
+        if (shape.length !== 1) return refuse("a dense layer needs a flat input; put a flatten layer before it");
+        add("kernel", [height, spec.units]);
+        add("bias", [spec.units]);
+        shape = [spec.units];
         break;
-      }
-      case "conv2d": {
-        const [h, w, c] = shape as [number, number, number];
-        if (shape.length !== 3 || h < layer.kernel || w < layer.kernel) refuse("the kernel is larger than its input");
-        add(`layers.${i}.kernel`, [layer.kernel, layer.kernel, c, layer.filters]);
-        add(`layers.${i}.bias`, [layer.filters]);
-        shape = [h - layer.kernel + 1, w - layer.kernel + 1, layer.filters];
+      case "conv2d":
+        if (shape.length !== 3) return refuse("a convolution needs an image as its input");
+        if (Math.min(height, width) < spec.kernel) return refuse(`its input is only ${height} by ${width}`);
+        add("kernel", [spec.kernel, spec.kernel, channels, spec.filters]);
+        add("bias", [spec.filters]);
+        shape = [height - spec.kernel + 1, width - spec.kernel + 1, spec.filters];
         break;
-      }
-      case "maxpool2d": {
-        const [h, w, c] = shape as [number, number, number];
-        if (shape.length !== 3 || h < layer.size || w < layer.size) refuse("the pool is larger than its input");
-        shape = [Math.floor(h / layer.size), Math.floor(w / layer.size), c];
+      case "maxpool2d":
+        if (shape.length !== 3) return refuse("a pool needs an image as its input");
+        if (Math.min(height, width) < spec.size) return refuse(`its input is only ${height} by ${width}`);
+        shape = [Math.floor(height / spec.size), Math.floor(width / spec.size), channels];
         break;
-      }
       case "flatten":
-        shape = [shape.reduce((a, b) => a * b, 1)];
+        shape = [product(shape)];
         break;
     }
-  });
+    if (offset > MAX_PARAMETERS) return refuse(`the model has more than ${MAX_PARAMETERS} parameters`);
+  }
   return tensors;
 }
 
-export function parameterCount(task: TaskSpec): number {
+/**
+ * The tensors of a task that was parsed, which has a model that fits.
+ * @throws PoflError BAD_TASK when layers don't fit together
+ */
+export function modelTensors(task: ModelShape): readonly Tensor[] {
+  const found = layOut(task);
+  if ("layer" in found) throw problem("task", ["model", "layers", found.layer], found.message);
+  return found;
+}
+
+export function parameterCount(task: ModelShape): number {
   const last = modelTensors(task).at(-1);
   return last ? last.offset + last.size : 0;
 }
 
-/** Largest integer whose square is at most n. */
+/** Largest integer whose square is at most n ≥ 0. Newton's iteration from above falls until it has arrived. */
 export function isqrt(n: bigint): bigint {
   if (n < 2n) return n;
   let x = 1n << BigInt((n.toString(2).length + 1) >> 1);
@@ -90,7 +107,7 @@ export function isqrt(n: bigint): bigint {
 
 /**
  * The model before round 1, fixed point with `scaleBits`: zero for a single layer (logistic regression is convex), else
- * Glorot-uniform kernels (Glorot and Bengio 2010) drawn from SHA-256 of the task's id, and zero biases.
+ * Glorot-uniform kernels (Glorot and Bengio 2010) drawn from hashes of the task's id, and zero biases.
  */
 export function initialModel(task: TaskSpec, id: Uint8Array): Int32Array {
   const model = new Int32Array(parameterCount(task));
@@ -98,20 +115,16 @@ export function initialModel(task: TaskSpec, id: Uint8Array): Int32Array {
   if (kernels.length === 1) return model;
   for (const t of kernels) {
     const fanOut = BigInt(t.shape.at(-1) as number);
-    const receptive = t.shape.slice(0, -2).reduce((a, b) => a * b, 1);
+    const receptive = product(t.shape.slice(0, -2));
     const fanIn = BigInt(t.size) / fanOut;
     // limit = sqrt(6 / (fanIn + fanOut)), as an integer of 2^-scaleBits.
     const limit = Number(isqrt((6n << BigInt(2 * task.model.scaleBits)) / (fanIn + fanOut * BigInt(receptive))));
     const span = 2 * limit + 1;
     for (let i = 0; i < t.size; i += 8) {
-      const words = createHash("sha256")
-        .update("pofl/init/1")
-        .update(id)
-        .update(`/${t.name}/${i / 8}`)
-        .digest();
+      const words = new DataView(taggedHash("pofl/model/1", id, u64Bytes(t.offset + i)).buffer);
       for (let j = 0; j < 8 && i + j < t.size; j++) {
         // Multiply-shift maps 32 random bits to [0, span) without modulo; exact as a bigint.
-        const word = BigInt(words.readUInt32LE(4 * j));
+        const word = BigInt(words.getUint32(4 * j, true));
         model[t.offset + i + j] = Number((word * BigInt(span)) >> 32n) - limit;
       }
     }

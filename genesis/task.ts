@@ -1,17 +1,18 @@
 import { z } from "zod";
 import { PoflError } from "../types/errors.ts";
 import { MAX_TASK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
-import { amountSchema, canonicalJson, parseJson, wholeSchema } from "./json.ts";
+import { amountSchema, canonicalJson, parseJson, textSchema, wholeSchema } from "./json.ts";
+import { layOut } from "./model.ts";
 
 /** The task file: what is learned, from which columns, how, and for how much. Units and reasons beside each field. */
 
-const name = z.string().min(1).max(64);
+const name = textSchema(1, 128);
 
 const feature = z.discriminatedUnion("kind", [
   z.strictObject({
     name,
     kind: z.literal("number"),
-    unit: z.string().max(32),
+    unit: textSchema(0, 32),
     /** Clinical range: values are scaled by it to [−1, 1]; no statistic of any hospital leaks. */
     min: z.number(),
     max: z.number(),
@@ -28,7 +29,7 @@ const feature = z.discriminatedUnion("kind", [
     kind: z.literal("category"),
     /** One-hot without the first category, which is the reference. Text or numbers as they stand in the file. */
     categories: z
-      .array(z.union([z.string(), z.number()]))
+      .array(z.union([textSchema(1, 128), z.number()]))
       .min(2)
       .max(64),
     missing: z.enum(["drop", "reference"]).default("drop"),
@@ -45,7 +46,7 @@ const schema = z.strictObject({
   /** Column names for files without a header line, in order; left out = the file has a header. */
   columns: z.array(name).max(1024).optional(),
   /** Cells that mean "missing", besides an empty one. */
-  missingTokens: z.array(z.string()).max(8).default(["?", "NA", "NaN"]),
+  missingTokens: z.array(textSchema(1, 32)).max(8).default(["?", "NA", "NaN"]),
   features: z.array(feature).max(1024),
   label,
   image: z
@@ -121,6 +122,10 @@ const rounds = z
     maximum: wholeSchema(1, 1_000_000),
     target: z
       .strictObject({ metric: z.enum(["accuracy", "auroc", "loss"]), value: z.number().min(0).max(100) })
+      .refine((t) => t.metric === "loss" || t.value <= 1, {
+        path: ["value"],
+        message: "must be a share of 1, like 0.8",
+      })
       .optional(),
   })
   .refine((r) => r.minimum <= r.maximum, { path: ["minimum"], message: "must not be above maximum" });
@@ -134,19 +139,21 @@ const windows = z.strictObject({
 
 const split = z.union([
   /** Shares of the rows of each file; the seed and the file's name fix which. */
-  z.strictObject({
-    test: z.number().min(0).max(0.9),
-    validation: z.number().min(0).max(0.9),
-    seed: wholeSchema(0, 2 ** 32 - 1),
-  }),
-  /** The name of a JSON of row numbers per file, beside the data. */
-  z.string().min(1).max(255),
+  z
+    .strictObject({
+      test: z.number().min(0).max(0.9),
+      validation: z.number().min(0).max(0.9),
+      seed: wholeSchema(0, 2 ** 32 - 1),
+    })
+    .refine((s) => s.test + s.validation < 1, { path: ["validation"], message: "leaves no rows to train on" }),
+  /** The name of a JSON of row numbers per file, beside the data. A name only: the task comes from strangers. */
+  z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/, "must be the plain name of a file"),
 ]);
 
 export const taskSchema = z
   .strictObject({
     name,
-    description: z.string().max(2000).optional(),
+    description: textSchema(0, 4000).optional(),
     schema,
     model,
     training,
@@ -162,34 +169,42 @@ export const taskSchema = z
     if ((task.training.steps === undefined) === (task.training.epochs === undefined)) {
       fail(["training"], "needs exactly one of steps and epochs");
     }
-    if (task.schema.features.length > 0 === (task.schema.image !== undefined)) {
-      fail(["schema"], "needs either features or image");
-    }
-    const names = new Set<string>();
-    task.schema.features.forEach((f, i) => {
-      if (names.has(f.name) || f.name === task.schema.label.name)
-        fail(["schema", "features", i, "name"], "is used twice");
+    const { features, image, columns, label, missingTokens } = task.schema;
+    if (features.length > 0 === (image !== undefined)) fail(["schema"], "needs either features or image");
+    if (columns && new Set(columns).size < columns.length) fail(["schema", "columns"], "names a column twice");
+    if (columns && !columns.includes(label.name)) fail(["schema", "label", "name"], "is not among schema.columns");
+    const names = new Set([label.name]);
+    for (const [i, f] of features.entries()) {
+      const at = ["schema", "features", i];
+      if (names.has(f.name)) fail([...at, "name"], "is used twice");
       names.add(f.name);
-      if (f.kind === "number" && !(f.min < f.max)) fail(["schema", "features", i, "min"], "must be below max");
-      if (task.schema.columns && !task.schema.columns.includes(f.name)) {
-        fail(["schema", "features", i, "name"], "is not among schema.columns");
+      if (columns && !columns.includes(f.name)) fail([...at, "name"], "is not among schema.columns");
+      if (f.kind === "number" && !(f.min < f.max)) fail([...at, "min"], "must be below max");
+      if (f.kind === "category") {
+        // In the file 1 and "1" are the same text, and a missing token is never a category.
+        const seen = f.categories.map(String);
+        if (new Set(seen).size < seen.length) fail([...at, "categories"], "has the same category twice");
+        if (seen.some((c) => missingTokens.includes(c))) fail([...at, "categories"], "contains a missing token");
       }
-    });
-    if (task.schema.columns && !task.schema.columns.includes(task.schema.label.name)) {
-      fail(["schema", "label", "name"], "is not among schema.columns");
     }
-    const last = task.model.layers.at(-1);
+    const { layers } = task.model;
+    const last = layers.at(-1);
     if (last?.type !== "dense" || last.units !== 1 || last.activation !== "sigmoid") {
       fail(["model", "layers"], "must end with a dense layer of one unit with sigmoid activation");
     }
-    if (!task.schema.image && task.model.layers.some((l) => l.type !== "dense")) {
-      fail(["model", "layers"], "tables take dense layers only");
-    }
+    if (!image && layers.some((l) => l.type !== "dense")) fail(["model", "layers"], "tables take dense layers only");
+    const found = layOut(task);
+    if ("layer" in found) fail(["model", "layers", found.layer], found.message);
   });
 
 export type TaskSpec = z.output<typeof taskSchema>;
-export type Feature = TaskSpec["schema"]["features"][number];
-export type Layer = TaskSpec["model"]["layers"][number];
+export type Feature = z.output<typeof feature>;
+export type Layer = z.output<typeof layer>;
+/** What fixes the shape of a model. */
+export type ModelShape = {
+  readonly schema: Pick<z.output<typeof schema>, "features" | "image">;
+  readonly model: Pick<z.output<typeof model>, "layers">;
+};
 
 /**
  * Parses a task file; every field that it leaves out gets its default.
@@ -213,7 +228,12 @@ export function encodeTask(task: TaskSpec): Uint8Array {
  * @throws PoflError BAD_JSON, BAD_TASK
  */
 export function decodeTask(bytes: Uint8Array): TaskSpec {
-  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new PoflError("BAD_TASK", "task: $: not UTF-8", {}, { cause });
+  }
   const task = parseTask(text);
   if (canonicalJson(task) !== text) throw new PoflError("BAD_TASK", "task: $: not in canonical form");
   return task;
