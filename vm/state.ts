@@ -1,7 +1,9 @@
 import { LeafNode, type Node, subtreeFillToContents } from "@chainsafe/persistent-merkle-tree";
+import type { Genesis } from "../genesis/genesis.ts";
 import { type Address, decode, type Hash } from "../types/primitives.ts";
 import { type Account, ChainState, type Miner, type Task } from "../types/state.ts";
 import { Draft } from "./draft.ts";
+import { genesisRecords } from "./genesis.ts";
 import { KeyIndex, keyOf, Table } from "./table.ts";
 import {
   ACCOUNTS,
@@ -48,6 +50,12 @@ export class State implements StateView {
 
   constructor(parts: StateParts) {
     this.parts = parts;
+  }
+
+  /** The state at height 0. @throws PoflError BAD_TASK */
+  static genesis(genesis: Genesis): State {
+    const { singles, accounts, miners, tasks } = genesisRecords(genesis);
+    return State.of(singles, accounts, miners, tasks);
   }
 
   /**
@@ -117,6 +125,10 @@ export class State implements StateView {
     return this.parts.singles.ranking;
   }
 
+  *accounts(): Generator<At<Account>> {
+    let index = 0;
+    for (const record of this.parts.accounts) yield { index: index++, record };
+  }
   account(address: Address): At<Account> | undefined {
     return at(this.parts.accounts, this.parts.indexes.accounts.get(keyOf(address)));
   }
