@@ -1,4 +1,4 @@
-import { BLOB_CHUNK_BYTES } from "../types/limits.ts";
+import { BLOB_CHUNK_BYTES, MAX_BLOB_BYTES } from "../types/limits.ts";
 import { bytesEqual, type Hash } from "../types/primitives.ts";
 import { taggedHash, u64Bytes } from "./hash.ts";
 
@@ -81,7 +81,7 @@ export function verifyChunk(
   chunk: Uint8Array,
   proof: readonly Hash[],
 ): boolean {
-  if (!Number.isSafeInteger(size) || size < 0 || !isIndex(size, index)) return false;
+  if (!Number.isSafeInteger(size) || size < 0 || size > MAX_BLOB_BYTES || !isIndex(size, index)) return false;
   if (chunk.length !== chunkLength(size, index) || proof.some((hash) => hash.length !== 32)) return false;
   let used = 0;
   // Climbs from the leaf, taking one hash of the proof for each level at which the subtree has a sibling.

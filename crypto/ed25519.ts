@@ -42,7 +42,7 @@ const SPKI = Buffer.from("302a300506032b6570032100", "hex");
 
 /** Every y of the eight points whose order divides 8: identity, order 2, order 4, and the two of order 8. */
 const SMALL_ORDER_Y: readonly bigint[] = (() => {
-  const y8 = BigInt("0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd83d3d706a17c7");
+  const y8 = BigInt("0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7");
   return [1n, P - 1n, 0n, y8, P - y8];
 })();
 
