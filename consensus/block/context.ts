@@ -1,0 +1,60 @@
+import type { Genesis } from "../../genesis/genesis.ts";
+import { decodeTask, type TaskSpec } from "../../genesis/task.ts";
+import type { Header, Validator } from "../../types/block.ts";
+import { type Hash, toHex } from "../../types/primitives.ts";
+import type { Task } from "../../types/state.ts";
+import type { Commit } from "../../types/vote.ts";
+import type { State } from "../../vm/state.ts";
+import { expectedMiners, validatorSet } from "../../vm/validators.ts";
+import { drawCommittee, proposerOf } from "../committee.ts";
+
+/** The last final block and what it leaves: all that the next height depends on. */
+export type Head = {
+  readonly height: number;
+  readonly id: Hash;
+  /** Undefined at genesis. */
+  readonly header: Header | undefined;
+  readonly state: State;
+  /** The set that decided this block; empty at genesis. */
+  readonly validators: readonly Validator[];
+  /** Certificate of this block; without signatures at genesis. */
+  readonly commit: Commit;
+};
+
+/** Fixed for all rounds of a height, from finalised data only. */
+export type HeightContext = {
+  readonly genesis: Genesis;
+  readonly genesisHash: Hash;
+  readonly parent: Head;
+  readonly height: number;
+  readonly validators: readonly Validator[];
+  readonly proposer: (round: number) => number;
+  readonly committee: readonly number[];
+  /** The task that trains at this height. */
+  readonly task: Task | undefined;
+  readonly spec: TaskSpec | undefined;
+  /** Who is waited for in the learning session, by index. */
+  readonly expected: readonly boolean[];
+};
+
+export function heightContext(parent: Head, genesis: Genesis, genesisHash: Hash): HeightContext {
+  const { state } = parent;
+  const height = parent.height + 1;
+  const validators = validatorSet(state, genesis);
+  const seed = state.seed;
+  const task = state.activeTask()?.record;
+  const awaited = new Set((task ? expectedMiners(state, task, validators, genesis) : []).map(toHex));
+  return {
+    genesis,
+    genesisHash,
+    parent,
+    height,
+    validators,
+    proposer: (round) =>
+      proposerOf({ validators, ranking: state.ranking, learned: state.learned, seed, height, round }),
+    committee: drawCommittee(validators, genesis.consensus.committeeSeats, seed),
+    task,
+    spec: task ? decodeTask(task.spec) : undefined,
+    expected: validators.map((v) => awaited.has(toHex(v.address))),
+  };
+}

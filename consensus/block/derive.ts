@@ -1,0 +1,259 @@
+import { beaconAlpha, nextSeed, vrfVerify } from "../../crypto/vrf.ts";
+import {
+  BLOCK_VERSION,
+  type Block,
+  blockId,
+  bodyRoots,
+  type Receipt,
+  type Validator,
+  ValidatorSet,
+} from "../../types/block.ts";
+import { isPoflError, PoflError } from "../../types/errors.ts";
+import { bytesEqual, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
+import {
+  type Metrics,
+  type RoundResult,
+  UPDATE_STATUS,
+  type UpdateResult,
+  type UpdateStatus,
+} from "../../types/round.ts";
+import type { Task } from "../../types/state.ts";
+import type { Tx } from "../../types/tx.ts";
+import type { Commit, DoubleVote } from "../../types/vote.ts";
+import { type BlockInput, type Executed, executeBlock } from "../../vm/execute.ts";
+import { trainersPool } from "../../vm/rewards.ts";
+import type { State } from "../../vm/state.ts";
+import { validatorSet } from "../../vm/validators.ts";
+import { faults } from "../committee.ts";
+import { computeRound } from "../round/compute.ts";
+import { type CountedUpdate, type Tally, tally } from "../round/tally.ts";
+import { medianTime, verifyCommit } from "./commit.ts";
+import type { HeightContext } from "./context.ts";
+import { checkLearning, checkNoLearning, invalid, type LearningInputs } from "./inputs.ts";
+
+/**
+ * A block is a function of its inputs. The proposer derives it; everybody else derives it again and compares ids, so that there
+ * is one place that says what a block contains, and `valid` is pure: no clock, network or private data.
+ */
+
+export type BlockInputs = {
+  readonly round: number;
+  /** Index of the builder. */
+  readonly builder: number;
+  readonly vrfProof: Uint8Array;
+  readonly txs: Tx[];
+  readonly learning: LearningInputs | undefined;
+  readonly evidence: DoubleVote[];
+  readonly lastCommit: Commit;
+};
+
+/** Where the round result comes from: recomputed from the updates, or read from a block that a certificate vouches for. */
+export type ResultSource =
+  | { readonly from: "blobs"; readonly model: Int32Array; readonly blob: (root: Hash) => Uint8Array | undefined }
+  | { readonly from: "certificate"; readonly result: RoundResult | undefined };
+
+export type Derived = {
+  readonly block: Block;
+  readonly id: Hash;
+  readonly state: State;
+  readonly receipts: readonly Receipt[];
+  /** The model after the block, where it was computed here. */
+  readonly model: Int32Array | undefined;
+};
+
+const NO_METRICS: Metrics = { n: 0, loss: 0, accuracy: 0, auroc: 0 };
+
+/**
+ * @throws PoflError INVALID_BLOCK; MISSING_BLOBS when updates are not here, which says nothing about the block
+ */
+export function deriveBlock(ctx: HeightContext, inputs: BlockInputs, source: ResultSource): Derived {
+  const { parent, genesis, height, validators, committee } = ctx;
+  const builder = validators[inputs.builder] ?? invalid("its builder is no validator");
+  const beta = vrfVerify(builder.vrfKey, beaconAlpha(parent.state.seed, height), inputs.vrfProof);
+  const seed = nextSeed(parent.state.seed, beta ?? invalid("its VRF proof is bad"));
+  const time = medianTime(parent.validators, inputs.lastCommit, parent.state.time);
+
+  const counted = inputs.learning ? tally({ validators, committee, ...inputs.learning }) : undefined;
+  const metrics = counted?.metrics ?? NO_METRICS;
+  const outcome = inputs.learning && counted ? learn(ctx, inputs.learning, counted, source) : undefined;
+  const learning = inputs.learning && outcome ? { ...inputs.learning, result: outcome.result } : undefined;
+
+  // Attestations that show too few updates make a block without learning, which pays nobody.
+  const learned = learning?.result.updates.some((u) => u.weight > 0n) ? learning : undefined;
+  const executed = execute(ctx, {
+    height,
+    time,
+    proposer: builder.address,
+    seed,
+    txs: inputs.txs,
+    learning: learned,
+    metrics,
+    evidence: inputs.evidence,
+    committee: learned?.attestations.map((a) => (validators[a.message.member] as Validator).address) ?? [],
+    proposedRound: inputs.round,
+    expectedProposer: (validators[ctx.proposer(0)] as Validator).address,
+  });
+
+  const body = {
+    txs: inputs.txs,
+    learning: learning ? [learning] : [],
+    evidence: inputs.evidence,
+    lastCommit: inputs.lastCommit,
+  };
+  const next = executed.state.activeTask()?.record;
+  const header = {
+    version: BLOCK_VERSION,
+    height,
+    round: inputs.round,
+    time,
+    parent: parent.id,
+    proposer: builder.address,
+    seed,
+    vrfProof: inputs.vrfProof,
+    task: learning?.task ?? ZERO_HASH,
+    metrics,
+    stateRoot: executed.state.root(),
+    recordRoot: ZERO_HASH,
+    modelRoot: next?.modelRoot ?? ZERO_HASH,
+    validatorsRoot: ValidatorSet.hashTreeRoot([...validators]),
+    nextValidatorsRoot: ValidatorSet.hashTreeRoot(validatorSet(executed.state, genesis)),
+    ...bodyRoots(body),
+  };
+  const block = { header, ...body };
+  return { block, id: blockId(header), state: executed.state, receipts: executed.receipts, model: outcome?.model };
+}
+
+/** What the state machine refuses makes the block invalid. */
+function execute({ parent, genesis, genesisHash }: HeightContext, input: BlockInput): Executed {
+  try {
+    return executeBlock(parent.state, input, genesis, genesisHash);
+  } catch (error) {
+    return isPoflError(error) ? invalid(`${error.message} (${error.code})`) : raise(error);
+  }
+}
+
+function raise(error: unknown): never {
+  throw error;
+}
+
+function learn(
+  ctx: HeightContext,
+  learning: LearningInputs,
+  counted: Tally,
+  source: ResultSource,
+): { result: RoundResult; model: Int32Array | undefined } {
+  const { task, spec, parent, genesis, committee } = ctx;
+  if (!task || !spec) return invalid("it carries learning, but no task is active");
+  const openings = new Map(learning.openings.map((o) => [o.miner, o]));
+  if (openings.size !== counted.included.length || !counted.included.every((u) => openings.has(u.miner))) {
+    invalid("its openings are not exactly the updates that f_c + 1 included attestations hold");
+  }
+  if (source.from === "certificate") {
+    return { result: source.result ?? invalid("its round result is missing"), model: undefined };
+  }
+  const missing: string[] = [];
+  const updates = counted.included.map((u) => {
+    const opening = openings.get(u.miner) as (typeof learning.openings)[number];
+    const blob = source.blob(opening.blobRoot);
+    if (!blob) missing.push(toHex(opening.blobRoot));
+    return { ...u, samples: opening.samples, blob: blob ?? new Uint8Array(0) };
+  });
+  if (missing.length > 0) {
+    throw new PoflError("MISSING_BLOBS", `${missing.length} updates are not here`, { first: missing[0] as string });
+  }
+  const outcome = computeRound({
+    spec,
+    seed: parent.state.seed,
+    model: source.model,
+    exponent: task.exponent,
+    medianNorm: task.medianNorm,
+    committeeSize: committee.length,
+    updates,
+    notHeld: counted.notHeld,
+    pool: trainersPool(parent.state, genesis, task),
+  });
+  if (outcome.failure === undefined) return outcome;
+  return { result: withoutLearning(task, counted), model: undefined };
+}
+
+/** The result of a round that shows too few updates: the model stays, nobody is paid. */
+function withoutLearning(task: Task, counted: Tally): RoundResult {
+  const entry = (u: CountedUpdate, status: UpdateStatus): UpdateResult => ({
+    miner: u.miner,
+    commitment: u.commitment,
+    status: UPDATE_STATUS.indexOf(status),
+    norm2: 0n,
+    krumScore: 0n,
+    harmful: u.harmful,
+    neutral: u.neutral,
+    helpful: u.helpful,
+    contribution: 0n,
+    weight: 0n,
+    pay: 0n,
+  });
+  return {
+    exponent: task.exponent,
+    nextExponent: task.exponent,
+    fKrum: 0,
+    medianNorm: task.medianNorm,
+    modelRoot: task.modelRoot,
+    updates: [
+      ...counted.included.map((u) => entry(u, "unused")),
+      ...counted.notHeld.map((u) => entry(u, "not-held")),
+    ].sort((a, b) => a.miner - b.miner),
+  };
+}
+
+/**
+ * Checks a proposed block: what was signed, and that everything else follows from it.
+ * @throws PoflError INVALID_BLOCK, BAD_COMMIT, MISSING_BLOBS
+ */
+export function validateBlock(ctx: HeightContext, block: Block, source: ResultSource): Derived {
+  const { header } = block;
+  const { parent } = ctx;
+  if (header.height !== ctx.height) invalid(`it is of height ${header.height}`);
+  if (!bytesEqual(header.parent, parent.id)) invalid("its parent is another block");
+  const builder = ctx.proposer(header.round);
+  const expected = ctx.validators[builder];
+  if (!expected || !bytesEqual(expected.address, header.proposer)) invalid("its builder may not build in that round");
+  if (parent.height === 0) {
+    if (block.lastCommit.signatures.length > 0) invalid("the first block has no certificate to carry");
+  } else {
+    verifyCommit(ctx.genesisHash, parent.validators, parent.height, parent.id, block.lastCommit);
+  }
+  const learning = block.learning[0];
+  if (learning) checkLearning(ctx, learning);
+  checkNoLearning(ctx, block);
+  const derived = deriveBlock(
+    ctx,
+    {
+      round: header.round,
+      builder,
+      vrfProof: header.vrfProof,
+      txs: block.txs,
+      learning,
+      evidence: block.evidence,
+      lastCommit: block.lastCommit,
+    },
+    source,
+  );
+  if (!bytesEqual(derived.id, blockId(header)))
+    invalid(`it does not follow from its inputs: ${difference(derived.block, block)}`);
+  return derived;
+}
+
+/** Names the first header field that differs, for the log. */
+function difference(ours: Block, theirs: Block): string {
+  for (const key of Object.keys(ours.header) as (keyof Block["header"])[]) {
+    const a = ours.header[key];
+    const b = theirs.header[key];
+    const same = a instanceof Uint8Array ? bytesEqual(a, b as Uint8Array) : JSON.stringify(a) === JSON.stringify(b);
+    if (!same) return `header.${key} differs`;
+  }
+  return "the id differs";
+}
+
+/** Attestations that a block with learning needs. */
+export function attestationQuorum(ctx: HeightContext): number {
+  return ctx.committee.length - faults(ctx.committee.length);
+}

@@ -1,0 +1,146 @@
+import { Block, blockId } from "../../types/block.ts";
+import { isPoflError } from "../../types/errors.ts";
+import { bytesEqual, decode, type Hash } from "../../types/primitives.ts";
+import type { Opening } from "../../types/round.ts";
+import { idKey } from "../bft/votes.ts";
+import type { HeightContext } from "../block/context.ts";
+import { type Derived, type ResultSource, validateBlock } from "../block/derive.ts";
+import type { EngineDeps } from "./types.ts";
+
+/** Waited before missing updates are asked for again. */
+const RETRY_MS = 500;
+
+type Entry = { readonly block: Block; readonly bytes: Uint8Array; derived: Derived | undefined; judging: boolean };
+
+/** The blocks of one height: kept as bytes, judged once, with what follows from the valid ones. */
+export class BlockPool {
+  readonly #ctx: HeightContext;
+  readonly #deps: EngineDeps;
+  readonly #model: () => Promise<Int32Array>;
+  readonly #entries = new Map<string, Entry>();
+  #closed = false;
+  readonly #timers = new Set<() => void>();
+
+  constructor(ctx: HeightContext, deps: EngineDeps, model: () => Promise<Int32Array>) {
+    this.#ctx = ctx;
+    this.#deps = deps;
+    this.#model = model;
+  }
+
+  /**
+   * Keeps a block under its own id.
+   * @throws PoflError BAD_ENCODING
+   */
+  add(bytes: Uint8Array): Hash {
+    const block = decode(Block, bytes);
+    const id = blockId(block.header);
+    const key = idKey(id);
+    if (!this.#entries.has(key)) this.#entries.set(key, { block, bytes, derived: undefined, judging: false });
+    return id;
+  }
+
+  addDerived(derived: Derived): Uint8Array {
+    const bytes = Block.serialize(derived.block);
+    this.#entries.set(idKey(derived.id), { block: derived.block, bytes, derived, judging: false });
+    return bytes;
+  }
+
+  bytes(id: Hash): Uint8Array | undefined {
+    return this.#entries.get(idKey(id))?.bytes;
+  }
+
+  block(id: Hash): Block | undefined {
+    return this.#entries.get(idKey(id))?.block;
+  }
+
+  derived(id: Hash): Derived | undefined {
+    return this.#entries.get(idKey(id))?.derived;
+  }
+
+  /** Blocks that the vote has not asked for make room for others. */
+  prune(wanted: (id: Hash) => boolean): void {
+    for (const [key, entry] of this.#entries) {
+      if (!entry.judging && !wanted(blockId(entry.block.header))) this.#entries.delete(key);
+    }
+  }
+
+  /**
+   * Answers once with valid or invalid. Updates that are not here are fetched until they are: that they are missing is no verdict.
+   * False if the block itself is not here.
+   */
+  judge(id: Hash, answer: (valid: boolean, block: Block) => void): boolean {
+    const entry = this.#entries.get(idKey(id));
+    if (!entry) return false;
+    if (entry.judging) return true;
+    entry.judging = true;
+    const attempt = async () => {
+      if (this.#closed) return;
+      try {
+        const source = await this.#source(entry.block.learning[0]?.openings ?? []);
+        if (this.#closed) return;
+        entry.derived = validateBlock(this.#ctx, entry.block, source);
+      } catch (error) {
+        if (this.#closed) return;
+        if (isPoflError(error, "MISSING_BLOBS")) {
+          this.#later(attempt);
+          return;
+        }
+        entry.judging = false;
+        if (!isPoflError(error)) {
+          // A bug of ours: say so, and give no verdict that could be wrong.
+          this.#deps.log.error({ err: error, height: this.#ctx.height }, "judging a block failed");
+          return;
+        }
+        this.#deps.log.warn({ height: this.#ctx.height, code: error.code }, `refused a block: ${error.message}`);
+        answer(false, entry.block);
+        return;
+      }
+      entry.judging = false;
+      answer(true, entry.block);
+    };
+    void attempt();
+    return true;
+  }
+
+  /** Model and updates for a round result; updates that can't be had in time are simply absent. */
+  async #source(openings: readonly Opening[]): Promise<ResultSource> {
+    if (openings.length === 0 && !this.#ctx.task) return { from: "certificate", result: undefined };
+    const model = await this.#model();
+    const blobs = new Map<string, Uint8Array>();
+    await Promise.all(
+      openings.map(async ({ blobRoot, size }) => {
+        const bytes = (await this.#deps.blobs.get(blobRoot)) ?? (await this.#fetch(blobRoot, size));
+        if (bytes) blobs.set(idKey(blobRoot), bytes);
+      }),
+    );
+    return { from: "blobs", model, blob: (root) => blobs.get(idKey(root)) };
+  }
+
+  async #fetch(root: Hash, size: number): Promise<Uint8Array | undefined> {
+    try {
+      const bytes = await this.#deps.net.fetchBlob(root, size);
+      const stored = await this.#deps.blobs.put(bytes);
+      return bytesEqual(stored, root) ? bytes : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async source(openings: readonly Opening[]): Promise<ResultSource> {
+    return this.#source(openings);
+  }
+
+  #later(act: () => void): void {
+    const cancel = this.#deps.clock.timer(RETRY_MS, () => {
+      this.#timers.delete(cancel);
+      act();
+    });
+    this.#timers.add(cancel);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+  }
+}

@@ -1,0 +1,296 @@
+import { blobRoot } from "../../crypto/blob.ts";
+import { initialModel, parameterCount } from "../../genesis/model.ts";
+import { blockId, type CertifiedBlock } from "../../types/block.ts";
+import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
+import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
+import type { Commit, DoubleVote } from "../../types/vote.ts";
+import { idKey } from "../bft/votes.ts";
+import { verifyCommit } from "../block/commit.ts";
+import { type Head, heightContext } from "../block/context.ts";
+import { type Derived, validateBlock } from "../block/derive.ts";
+import { decodeMessage, encodeMessage, type Message, type Status } from "../messages.ts";
+import { modelBytes, modelFromBytes } from "../round/model.ts";
+import { SignGuard } from "../signer.ts";
+import { makeStatus, missingFrom } from "./exchange.ts";
+import { HeightRun } from "./height.ts";
+import { messageHeight, receive } from "./inbox.ts";
+import { OwnMessages } from "./own.ts";
+import type { EngineDeps, Timings } from "./types.ts";
+import { Wal } from "./wal.ts";
+
+/** While a height does not move, peers are told this often what is here, so that they send what is missing. */
+const STATUS_MS = 400;
+/** Frames of the next height that are kept until it begins. */
+const MAX_EARLY_FRAMES = 1024;
+/** A model that no peer could serve is asked for again after this. */
+const MODEL_RETRY_MS = 1000;
+
+/** The chain of heights: decides them one after the other, and follows those that others decided. */
+export class Engine {
+  readonly #deps: EngineDeps;
+  readonly #own: OwnMessages | undefined;
+  readonly #wal: Wal;
+  readonly #evidence = new Map<string, DoubleVote>();
+  #head: Head;
+  #run: HeightRun;
+  #model: { root: string; value: Promise<Int32Array> } | undefined;
+  #early: { peer: string; frame: Uint8Array }[] = [];
+  #cancelStatus: (() => void) | undefined;
+  #cancelIdle: (() => void) | undefined;
+  #applying: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(head: Head, deps: EngineDeps) {
+    this.#deps = deps;
+    this.#head = head;
+    this.#wal = new Wal(deps.wal);
+    this.#own = deps.keys
+      ? new OwnMessages(new SignGuard(deps.signerLog), deps.genesisHash, deps.keys.consensus)
+      : undefined;
+    this.#run = this.#newRun();
+  }
+
+  get head(): Head {
+    return this.#head;
+  }
+
+  get run(): HeightRun {
+    return this.#run;
+  }
+
+  start(): void {
+    this.#run.restore();
+    this.#begin(false);
+    const tick = () => {
+      this.#run.retry();
+      this.#broadcastStatus();
+      this.#cancelStatus = this.#deps.clock.timer(STATUS_MS, tick);
+    };
+    tick();
+  }
+
+  /** Resolves when a block that is being stored is stored. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#run.close();
+    this.#cancelStatus?.();
+    this.#cancelIdle?.();
+    await this.#applying;
+  }
+
+  timings(): Timings {
+    return this.#run.timings();
+  }
+
+  // ---- heights ----
+
+  #newRun(): HeightRun {
+    const ctx = heightContext(this.#head, this.#deps.genesis, this.#deps.genesisHash);
+    return new HeightRun(ctx, this.#deps, {
+      own: this.#own,
+      wal: this.#wal,
+      model: () => this.model(),
+      evidence: () => [...this.#evidence.values()],
+      onEvidence: (e) => this.#evidence.set(`${idKey(e.consensusKey)}/${e.first.message.height}`, e),
+      decided: (derived, commit) => this.#apply(derived, commit),
+    });
+  }
+
+  #begin(fresh = true): void {
+    if (this.#stopped) return;
+    if (fresh) {
+      this.#wal.begin(this.#run.ctx.height);
+      this.#broadcastStatus();
+    } else if (this.#wal.replay(this.#run.ctx.height).length === 0) {
+      this.#wal.begin(this.#run.ctx.height);
+    }
+    this.#run.start();
+    this.#idle();
+    const early = this.#early;
+    this.#early = [];
+    for (const { peer, frame } of early) this.onFrame(peer, frame);
+  }
+
+  /** Without a task a block comes when a transaction waits, else once per interval. */
+  #idle(): void {
+    this.#cancelIdle?.();
+    const run = this.#run;
+    if (run.ctx.task) return;
+    const start = () => {
+      if (run === this.#run) run.begin();
+    };
+    if (this.#deps.pickTxs().length > 0) start();
+    else this.#cancelIdle = this.#deps.clock.timer(this.#deps.genesis.consensus.idleIntervalMs, start);
+  }
+
+  /** A transaction has come in. */
+  onTransaction(): void {
+    if (!this.#run.ctx.task) this.#run.begin();
+  }
+
+  /** A block decided here. */
+  #apply(derived: Derived, commit: Commit): void {
+    if (this.#applying) return;
+    this.#applying = this.#store(derived, commit)
+      .catch((error) => {
+        this.#deps.fatal(error);
+        this.#stopped = true;
+      })
+      .finally(() => {
+        this.#applying = undefined;
+        if (!this.#stopped) this.#begin();
+      });
+  }
+
+  async #store(derived: Derived, commit: Commit): Promise<void> {
+    const { ctx } = this.#run;
+    const certified = { block: derived.block, commit };
+    const head: Head = {
+      height: ctx.height,
+      id: derived.id,
+      header: derived.block.header,
+      state: derived.state,
+      validators: ctx.validators,
+      commit,
+    };
+    if (derived.model) {
+      // The model is a file of its own; it is there before the block that names it.
+      const root = await this.#deps.blobs.put(modelBytes(derived.model));
+      this.#model = { root: idKey(root), value: Promise.resolve(derived.model) };
+    }
+    this.#run.mark("stored");
+    const timings = this.#run.timings();
+    await this.#deps.commit({ certified, receipts: derived.receipts, parent: this.#head.state, head, timings });
+    this.#run.close();
+    this.#head = head;
+    this.#pruneEvidence(derived);
+    this.#run = this.#newRun();
+  }
+
+  #pruneEvidence(derived: Derived): void {
+    for (const e of derived.block.evidence) this.#evidence.delete(`${idKey(e.consensusKey)}/${e.first.message.height}`);
+    const oldest = this.#head.height - this.#deps.genesis.consensus.evidenceWindow;
+    for (const [key, e] of this.#evidence) if (e.first.message.height < oldest) this.#evidence.delete(key);
+  }
+
+  /**
+   * Follows a block that others decided: everything is checked but the round result, for which the certificate stands.
+   * Returns false if it is not of the next height (any more).
+   * @throws PoflError INVALID_BLOCK, BAD_COMMIT when it is forged
+   */
+  async applyCertified({ block, commit }: CertifiedBlock): Promise<boolean> {
+    while (this.#applying) await this.#applying;
+    const { ctx } = this.#run;
+    if (this.#stopped || block.header.height !== ctx.height) return false;
+    verifyCommit(ctx.genesisHash, ctx.validators, ctx.height, blockId(block.header), commit);
+    const derived = validateBlock(ctx, block, { from: "certificate", result: block.learning[0]?.result });
+    this.#apply(derived, commit);
+    await this.#applying;
+    return true;
+  }
+
+  /** The active task's model before the height in progress: computed, stored, or pulled from peers by its root. */
+  model(): Promise<Int32Array> {
+    const { task, spec } = this.#run.ctx;
+    if (!task || !spec) return Promise.reject(new PoflError("NO_TASK", "no task is active"));
+    const root = idKey(task.modelRoot);
+    if (this.#model?.root !== root) {
+      this.#model = {
+        root,
+        value: this.#loadModel(task.modelRoot, 4 * parameterCount(spec), () => initialModel(spec, task.id)),
+      };
+    }
+    return this.#model.value;
+  }
+
+  async #loadModel(root: Hash, size: number, initial: () => Int32Array): Promise<Int32Array> {
+    const stored = await this.#deps.blobs.get(root);
+    if (stored) return modelFromBytes(stored);
+    const first = initial();
+    if (bytesEqual(blobRoot(modelBytes(first)), root)) {
+      await this.#deps.blobs.put(modelBytes(first));
+      return first;
+    }
+    for (;;) {
+      try {
+        const bytes = await this.#deps.net.fetchBlob(root, size);
+        await this.#deps.blobs.put(bytes);
+        return modelFromBytes(bytes);
+      } catch (error) {
+        if (this.#stopped) throw error;
+        this.#deps.log.warn({ root: toHex(root) }, `no peer serves the model yet: ${errorText(error)}`);
+        await new Promise<void>((resolve) => this.#deps.clock.timer(MODEL_RETRY_MS, resolve));
+      }
+    }
+  }
+
+  // ---- peers ----
+
+  status(): Status {
+    const { ctx, bft, learning, blocks } = this.#run;
+    return makeStatus(ctx.height, this.#head.id, bft, learning?.session, (id) => blocks.bytes(id));
+  }
+
+  #broadcastStatus(): void {
+    this.#deps.net.broadcast(encodeMessage({ kind: "status", value: this.status() }));
+  }
+
+  onPeer(peer: string): void {
+    this.#deps.net.send(peer, encodeMessage({ kind: "status", value: this.status() }));
+  }
+
+  /** Order of work: decode, height, membership, duplicate, signature, then the rest. */
+  onFrame(peer: string, frame: Uint8Array): void {
+    if (this.#stopped) return;
+    let message: Message;
+    try {
+      message = decodeMessage(frame);
+    } catch (error) {
+      this.#deps.net.report(peer, "reject", errorText(error));
+      return;
+    }
+    const height = messageHeight(message);
+    const current = this.#run.ctx.height;
+    if (message.kind === "status") {
+      this.#onStatus(peer, message.value);
+    } else if (message.kind === "final") {
+      if (height === current) void this.#onFinal(peer, message.value);
+    } else if (height === current) {
+      // While a block is being stored the height is over.
+      if (this.#applying) return;
+      receive(
+        this.#run,
+        message,
+        (answer) => this.#deps.net.send(peer, encodeMessage(answer)),
+        (why) => this.#deps.net.report(peer, "reject", `${message.kind}: ${why}`),
+      );
+    } else if (height === current + 1 && this.#early.length < MAX_EARLY_FRAMES) {
+      this.#early.push({ peer, frame });
+    }
+  }
+
+  #onStatus(peer: string, status: Status): void {
+    const { ctx, bft, learning, blocks } = this.#run;
+    if (status.height > ctx.height) {
+      // One ahead: it sends the block when it hears the own status; further ahead: blocks are pulled in order.
+      this.#deps.behind(peer, status.height - 1);
+    } else if (status.height === ctx.height) {
+      for (const message of missingFrom(status, bft, learning?.session, (id) => blocks.bytes(id))) {
+        this.#deps.net.send(peer, encodeMessage(message));
+      }
+    } else if (status.height === ctx.height - 1) {
+      void this.#deps.certified(status.height).then((value) => {
+        if (value) this.#deps.net.send(peer, encodeMessage({ kind: "final", value }));
+      });
+    }
+  }
+
+  async #onFinal(peer: string, certified: CertifiedBlock): Promise<void> {
+    try {
+      await this.applyCertified(certified);
+    } catch (error) {
+      const bad = isPoflError(error, "INVALID_BLOCK") || isPoflError(error, "BAD_COMMIT");
+      this.#deps.net.report(peer, bad ? "reject" : "ignore", errorText(error));
+    }
+  }
+}

@@ -1,0 +1,374 @@
+import { beaconAlpha, vrfProve } from "../../crypto/vrf.ts";
+import type { Block } from "../../types/block.ts";
+import { errorText, isPoflError } from "../../types/errors.ts";
+import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
+import { bytesEqual, type Hash } from "../../types/primitives.ts";
+import type { Opening } from "../../types/round.ts";
+import {
+  type Commit,
+  type DoubleVote,
+  PRECOMMIT,
+  PREVOTE,
+  type SignedProposal,
+  type SignedVote,
+} from "../../types/vote.ts";
+import { Bft } from "../bft/machine.ts";
+import type { BftEffect, BftEvent } from "../bft/types.ts";
+import { idKey } from "../bft/votes.ts";
+import type { HeightContext } from "../block/context.ts";
+import { type Derived, deriveBlock } from "../block/derive.ts";
+import { type LearningInputs, ROUND_WITHOUT_LEARNING } from "../block/inputs.ts";
+import { encodeMessage, type Message } from "../messages.ts";
+import { BlockPool } from "./blocks.ts";
+import { LearningRun } from "./learning.ts";
+import type { OwnMessages } from "./own.ts";
+import type { EngineDeps, PhaseMark, Timings } from "./types.ts";
+import type { Wal } from "./wal.ts";
+
+/** What a height hands back to the chain of heights. */
+export type HeightOwner = {
+  readonly own: OwnMessages | undefined;
+  readonly wal: Wal;
+  /** The model before this height; rejects only when the node stops. */
+  readonly model: () => Promise<Int32Array>;
+  readonly evidence: () => DoubleVote[];
+  readonly onEvidence: (evidence: DoubleVote) => void;
+  readonly decided: (derived: Derived, commit: Commit) => void;
+};
+
+/** One height in progress: it runs the learning session and the vote, and carries out what they ask for. */
+export class HeightRun {
+  readonly ctx: HeightContext;
+  readonly bft: Bft;
+  readonly learning: LearningRun | undefined;
+  readonly blocks: BlockPool;
+  readonly self: number;
+  readonly #deps: EngineDeps;
+  readonly #owner: HeightOwner;
+  readonly #timers = new Set<() => void>();
+  readonly #queue: BftEvent[] = [];
+  readonly #marks: { -readonly [P in PhaseMark]?: number } = {};
+  readonly #startedAt: number;
+  /** Blocks that the vote asked for and that are not here. */
+  readonly #missing = new Map<string, Hash>();
+  #busy = false;
+  #closed = false;
+  /** Round for which a block is to be built as soon as there are attestations enough. */
+  #buildRound = -1;
+  #building = false;
+  #decision: { id: Hash; commit: Commit } | undefined;
+  #vrfProof: Uint8Array | undefined;
+
+  constructor(ctx: HeightContext, deps: EngineDeps, owner: HeightOwner) {
+    this.ctx = ctx;
+    this.#deps = deps;
+    this.#owner = owner;
+    this.#startedAt = deps.clock.now();
+    const key = owner.own && deps.keys ? deps.keys.consensus.publicKey : undefined;
+    this.self = key ? ctx.validators.findIndex((v) => bytesEqual(v.consensusKey, key)) : -1;
+    this.bft = new Bft({
+      height: ctx.height,
+      validators: ctx.validators,
+      self: this.self,
+      proposer: ctx.proposer,
+      timeouts: ctx.genesis.consensus.timeouts,
+    });
+    if (ctx.task && ctx.spec) {
+      this.learning = new LearningRun(ctx, ctx.task, ctx.spec, deps, {
+        self: this.self,
+        own: owner.own,
+        wal: owner.wal,
+        model: owner.model,
+        mark: (phase) => this.mark(phase),
+        broadcast: (message) => this.#broadcast(message),
+        timer: (ms, act) => this.#timer(ms, act),
+        sign: (act) => this.#sign(act),
+        progressed: () => this.#build(),
+        ready: () => this.begin(),
+        closed: () => this.#closed,
+      });
+    }
+    this.blocks = new BlockPool(ctx, deps, owner.model);
+  }
+
+  /** Begins the height; after a restart `restore` has put back what was known before. */
+  start(): void {
+    this.learning?.handle({ type: "start" });
+    // The own proof is ready before anybody waits for it: training runs in another thread.
+    if (this.self >= 0 && this.ctx.proposer(0) === this.self) this.#proof();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.blocks.close();
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+  }
+
+  timings(): Timings {
+    return { height: this.ctx.height, startedAt: this.#startedAt, ...this.#marks };
+  }
+
+  mark(phase: PhaseMark): void {
+    this.#marks[phase] ??= this.#deps.clock.now() - this.#startedAt;
+  }
+
+  /** Words for people: what the node is doing at this height. */
+  phase(): string {
+    if (this.bft.step === "new") return this.learning ? this.learning.session.phase : "idle";
+    return this.bft.step;
+  }
+
+  // ---- restart ----
+
+  /** Replays the log of this height; effects that were carried out then are not carried out again. */
+  restore(): void {
+    const pending: BftEffect[] = [];
+    let trained: Opening | undefined;
+    for (const entry of this.#owner.wal.replay(this.ctx.height)) {
+      if (entry.type === "block") this.blocks.add(entry.bytes);
+      else if (entry.type === "bft") pending.push(...this.bft.handle(entry.event));
+      else trained = entry.opening;
+    }
+    this.learning?.restore(trained);
+    // Signatures are asked for again (the guard returns the same bytes), as are timers and verdicts of the round that is on.
+    for (const effect of pending) {
+      const stale = "round" in effect && effect.round !== this.bft.round;
+      if (!stale && this.bft.step !== "decided") this.#perform(effect);
+      if (effect.type === "decide") this.#perform(effect);
+    }
+    this.#run();
+  }
+
+  // ---- events ----
+
+  toBft(event: BftEvent): void {
+    this.#owner.wal.append({ type: "bft", event });
+    this.#queue.push(event);
+    this.#run();
+  }
+
+  /** Starts the vote, if it has not started. */
+  begin(): void {
+    if (this.bft.step === "new") this.toBft({ type: "start" });
+  }
+
+  /** A proposal whose signature is good; its block came with it or is here already, else it is pulled when it matters. */
+  onProposal(proposal: SignedProposal, block: Uint8Array): void {
+    const id = block.length > 0 ? this.#addBlock(block) : undefined;
+    if (id && this.#missing.has(idKey(id))) this.#judge(id);
+    // Whoever proposes had what it takes: no reason to wait any longer here.
+    this.begin();
+    this.mark("proposed");
+    this.toBft({ type: "proposal", proposal });
+  }
+
+  onBlock(bytes: Uint8Array): void {
+    const id = this.#addBlock(bytes);
+    if (this.#missing.has(idKey(id))) this.#judge(id);
+    else this.blocks.prune((known) => this.bft.wanted(known));
+  }
+
+  /** Asks again for blocks that the vote needs and nobody has sent. */
+  retry(): void {
+    for (const id of this.#missing.values()) this.#request(id);
+  }
+
+  #request(id: Hash): void {
+    this.#broadcast({ kind: "block-request", value: { height: this.ctx.height, blockId: id } });
+  }
+
+  #addBlock(bytes: Uint8Array): Hash {
+    const id = this.blocks.add(bytes);
+    this.#owner.wal.append({ type: "block", bytes });
+    return id;
+  }
+
+  /** Effects cause events: the queue keeps their order, and the machine is never entered twice. */
+  #run(): void {
+    if (this.#busy || this.#closed) return;
+    this.#busy = true;
+    try {
+      for (let event = this.#queue.shift(); event; event = this.#queue.shift()) {
+        for (const effect of this.bft.handle(event)) this.#perform(effect);
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  // ---- effects of the vote ----
+
+  #perform(effect: BftEffect): void {
+    if (this.#closed) return;
+    const { height } = this.ctx;
+    switch (effect.type) {
+      case "timeout":
+        this.#timer(effect.ms, () => this.toBft({ type: "timeout", kind: effect.kind, round: effect.round }));
+        break;
+      case "build":
+        this.#buildRound = effect.round;
+        this.#build();
+        break;
+      case "judge":
+        this.#judge(effect.blockId);
+        break;
+      case "propose":
+        this.#sign((own) => {
+          const proposal = own.proposal({
+            height,
+            round: effect.round,
+            blockId: effect.blockId,
+            validRound: effect.validRound + 1,
+            proposer: this.self,
+          });
+          this.mark("proposed");
+          this.#owner.wal.append({ type: "bft", event: { type: "proposal", proposal } });
+          this.#queue.push({ type: "proposal", proposal });
+          const block = this.blocks.bytes(effect.blockId) ?? new Uint8Array(0);
+          this.#broadcast({ kind: "proposal", value: { proposal, block } });
+        });
+        break;
+      case "vote":
+        this.mark(effect.vote === PREVOTE ? "prevoted" : "precommitted");
+        this.#sign((own) => {
+          const vote = own.vote({
+            type: effect.vote,
+            height,
+            round: effect.round,
+            blockId: effect.blockId,
+            validRound: effect.validRound + 1,
+            time: effect.vote === PRECOMMIT ? this.#deps.clock.now() : 0,
+            validator: this.self,
+          });
+          this.#owner.wal.append({ type: "bft", event: { type: "vote", vote } });
+          this.#queue.push({ type: "vote", vote });
+          this.#broadcast({ kind: "vote", value: vote });
+        });
+        break;
+      case "decide":
+        this.mark("decided");
+        this.#decision = { id: effect.blockId, commit: effect.commit };
+        this.#finish();
+        break;
+      case "equivocation":
+        this.#onEquivocation(effect.first, effect.second);
+        break;
+      case "alarm":
+        this.#deps.log.error({ height, round: this.bft.round }, effect.text);
+        break;
+    }
+  }
+
+  /** The log is flushed before a signature is made: what led to it must outlive it. */
+  #sign(act: (own: OwnMessages) => void): void {
+    const { own, wal } = this.#owner;
+    if (!own) return;
+    try {
+      wal.flush();
+      act(own);
+    } catch (error) {
+      if (isPoflError(error, "DOUBLE_SIGN")) this.#deps.log.warn({ height: this.ctx.height }, error.message);
+      else this.#deps.fatal(error);
+    }
+  }
+
+  #onEquivocation(first: SignedVote, second: SignedVote): void {
+    const { validator, blockId } = first.message;
+    const key = this.ctx.validators[validator]?.consensusKey;
+    this.#deps.log.warn({ height: this.ctx.height, validator }, "a validator signed two different votes");
+    if (!key || bytesEqual(blockId, second.message.blockId)) return;
+    const [a, b] = Buffer.compare(blockId, second.message.blockId) < 0 ? [first, second] : [second, first];
+    this.#owner.onEvidence({ consensusKey: key, first: a, second: b });
+  }
+
+  #judge(id: Hash): void {
+    const known = this.blocks.judge(id, (valid, block) => this.#onVerdict(id, valid, block));
+    if (known) {
+      this.#missing.delete(idKey(id));
+    } else {
+      this.#missing.set(idKey(id), id);
+      this.#request(id);
+    }
+  }
+
+  #onVerdict(id: Hash, valid: boolean, block: Block): void {
+    if (this.#closed) return;
+    if (this.#decision) this.#finish();
+    this.toBft({ type: "verdict", blockId: id, valid, builtRound: block.header.round });
+  }
+
+  #finish(): void {
+    if (!this.#decision) return;
+    const { id, commit } = this.#decision;
+    const derived = this.blocks.derived(id);
+    if (derived) this.#owner.decided(derived, commit);
+    // After a restart the verdict is remembered, but not what follows from the block.
+    else this.#judge(id);
+  }
+
+  // ---- building ----
+
+  #proof(): Uint8Array {
+    this.#vrfProof ??= vrfProve(
+      (this.#deps.keys as NonNullable<EngineDeps["keys"]>).vrf.secret,
+      beaconAlpha(this.ctx.parent.state.seed, this.ctx.height),
+    );
+    return this.#vrfProof;
+  }
+
+  #build(): void {
+    const round = this.#buildRound;
+    if (this.#building || round < 0 || round !== this.bft.round) return;
+    let learning: LearningInputs | undefined;
+    if (this.learning) {
+      learning = this.learning.inputs();
+      if (!learning && round < ROUND_WITHOUT_LEARNING) return; // tried again with each attestation
+    }
+    this.#building = true;
+    void this.#buildWith(round, learning).finally(() => {
+      this.#building = false;
+    });
+  }
+
+  async #buildWith(round: number, learning: LearningInputs | undefined): Promise<void> {
+    const { ctx } = this;
+    try {
+      const source = await this.blocks.source(learning?.openings ?? []);
+      if (this.#closed || this.bft.round !== round) return;
+      const derived = deriveBlock(
+        ctx,
+        {
+          round,
+          builder: this.self,
+          vrfProof: this.#proof(),
+          txs: this.#deps.pickTxs(),
+          learning,
+          evidence: this.#owner.evidence().slice(0, MAX_EVIDENCE_PER_BLOCK),
+          lastCommit: ctx.parent.commit,
+        },
+        source,
+      );
+      if (this.#buildRound === round) this.#buildRound = -1;
+      const bytes = this.blocks.addDerived(derived);
+      // Logged before it is proposed: a second value after a restart would be an equivocation.
+      this.#owner.wal.append({ type: "block", bytes });
+      this.toBft({ type: "verdict", blockId: derived.id, valid: true, builtRound: round });
+      this.toBft({ type: "built", round, blockId: derived.id });
+    } catch (error) {
+      this.#deps.log.error({ err: error, height: ctx.height, round }, `could not build a block: ${errorText(error)}`);
+    }
+  }
+
+  #broadcast(message: Message): void {
+    this.#deps.net.broadcast(encodeMessage(message));
+  }
+
+  #timer(ms: number, act: () => void): void {
+    const cancel = this.#deps.clock.timer(ms, () => {
+      this.#timers.delete(cancel);
+      act();
+    });
+    this.#timers.add(cancel);
+  }
+}

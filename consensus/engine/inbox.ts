@@ -1,0 +1,125 @@
+import {
+  commitmentOf,
+  verifyAttestation,
+  verifyClosing,
+  verifyPledge,
+  verifyProposal,
+  verifyVote,
+} from "../../crypto/domain.ts";
+import { errorText } from "../../types/errors.ts";
+import { bytesEqual, type Hash } from "../../types/primitives.ts";
+import type { VoteType } from "../../types/vote.ts";
+import { checkAttestation } from "../block/inputs.ts";
+import type { Message } from "../messages.ts";
+import type { HeightRun } from "./height.ts";
+
+export type HeightMessage = Exclude<Message, { kind: "status" | "final" }>;
+
+export function messageHeight(message: Message): number {
+  switch (message.kind) {
+    case "status":
+    case "block-request":
+    case "block":
+    case "reveal":
+      return message.value.height;
+    case "proposal":
+      return message.value.proposal.message.height;
+    case "final":
+      return message.value.block.header.height;
+    case "vote":
+    case "pledge":
+    case "closing":
+    case "attestation":
+      return message.value.message.height;
+  }
+}
+
+/**
+ * Takes in a message of the height in progress: membership, then duplicate, then signature, and only then the machines.
+ * What is merely late or known is ignored; `refuse` is for what no correct node sends.
+ */
+export function receive(
+  run: HeightRun,
+  message: HeightMessage,
+  reply: (message: Message) => void,
+  refuse: (why: string) => void,
+): void {
+  const { ctx, bft, blocks, learning } = run;
+  const { genesisHash, validators } = ctx;
+  const keyOf = (index: number): Uint8Array | undefined => validators[index]?.consensusKey;
+  const session = learning?.session;
+  const ofTask = (task: Hash) => session !== undefined && bytesEqual(task, session.config.task);
+  switch (message.kind) {
+    case "vote": {
+      const { value: vote } = message;
+      const { validator, round, type } = vote.message;
+      const key = keyOf(validator);
+      if (!key) return refuse("of nobody in the set");
+      const known = bft.votesOf(round, type as VoteType)[validator];
+      if (known && bytesEqual(known.signature, vote.signature)) return;
+      if (!verifyVote(genesisHash, key, vote)) return refuse("bad signature");
+      return run.toBft({ type: "vote", vote });
+    }
+    case "proposal": {
+      const { proposal, block } = message.value;
+      const { proposer, round, blockId } = proposal.message;
+      const key = keyOf(proposer);
+      if (!key || proposer !== ctx.proposer(round)) return refuse("not from its proposer");
+      if (bft.proposal(round) && blocks.bytes(blockId)) return;
+      if (!verifyProposal(genesisHash, key, proposal)) return refuse("bad signature");
+      return orRefuse(() => run.onProposal(proposal, block), refuse);
+    }
+    case "block-request": {
+      const block = blocks.bytes(message.value.blockId);
+      if (block) reply({ kind: "block", value: { height: ctx.height, block } });
+      return;
+    }
+    case "block":
+      return orRefuse(() => run.onBlock(message.value.block), refuse);
+    case "pledge": {
+      const { value: pledge } = message;
+      const key = keyOf(pledge.message.miner);
+      if (!ofTask(pledge.message.task) || !key || !session?.wantsPledge(pledge)) return;
+      if (!verifyPledge(genesisHash, key, pledge)) return refuse("bad signature");
+      return learning?.handle({ type: "pledge", pledge });
+    }
+    case "closing": {
+      const { value: closing } = message;
+      const { member, commitments } = closing.message;
+      const key = keyOf(member);
+      if (!ofTask(closing.message.task) || !key || session?.closingOf(member)) return;
+      const ascends = commitments.every((c, i) => c.miner > (commitments[i - 1]?.miner ?? -1));
+      if (!ascends || commitments.some((c) => c.miner >= validators.length)) {
+        return refuse("its commitments are not strictly ascending by miner");
+      }
+      if (!verifyClosing(genesisHash, key, closing)) return refuse("bad signature");
+      return learning?.handle({ type: "closing", closing });
+    }
+    case "reveal": {
+      const { value: reveal } = message;
+      if (!ofTask(reveal.task)) return;
+      const commitment = commitmentOf({ height: ctx.height, task: reveal.task, opening: reveal.opening });
+      if (session?.revealOf(reveal.opening.miner, commitment)) return;
+      return learning?.handle({ type: "reveal", reveal, commitment });
+    }
+    case "attestation": {
+      const { value: attestation } = message;
+      const { member } = attestation.message;
+      const key = keyOf(member);
+      if (!ofTask(attestation.message.task) || !key || session?.attestationOf(member)) return;
+      return orRefuse(() => {
+        checkAttestation(attestation.message, validators.length);
+        if (!verifyAttestation(genesisHash, key, attestation)) return refuse("bad signature");
+        learning?.handle({ type: "attestation", attestation });
+      }, refuse);
+    }
+  }
+}
+
+function orRefuse(act: () => void, refuse: (why: string) => void): void {
+  try {
+    act();
+  } catch (error) {
+    refuse(errorText(error));
+  }
+}

@@ -1,0 +1,97 @@
+import { signAttestation, signClosing, signPledge, signProposal, signVote } from "../../crypto/domain.ts";
+import type { KeyPair } from "../../crypto/ed25519.ts";
+import { bytesEqual, type Hash } from "../../types/primitives.ts";
+import { Attestation, Closing, Pledge, SignedAttestation, SignedClosing, SignedPledge } from "../../types/round.ts";
+import { PREVOTE, Proposal, SignedProposal, SignedVote, type Vote } from "../../types/vote.ts";
+import type { SignGuard, SlotKind } from "../signer.ts";
+
+/** Own signed messages: each goes through the guard, and a request made before gets the message made then. */
+export class OwnMessages {
+  readonly #guard: SignGuard;
+  readonly #genesisHash: Hash;
+  readonly #secret: Uint8Array;
+
+  constructor(guard: SignGuard, genesisHash: Hash, key: KeyPair) {
+    this.#guard = guard;
+    this.#genesisHash = genesisHash;
+    this.#secret = key.secret;
+  }
+
+  vote(message: Vote): SignedVote {
+    const kind: SlotKind = message.type === PREVOTE ? "prevote" : "precommit";
+    const bytes = this.#guard.once(
+      kind,
+      message.height,
+      message.round,
+      (earlier) => {
+        // The clock has moved since: the vote of then, with its time, is sent again.
+        const before = SignedVote.deserialize(earlier).message;
+        return bytesEqual(before.blockId, message.blockId) && before.validRound === message.validRound;
+      },
+      () => SignedVote.serialize(signVote(this.#genesisHash, this.#secret, message)),
+    );
+    return SignedVote.deserialize(bytes);
+  }
+
+  proposal(message: Proposal): SignedProposal {
+    const bytes = this.#guard.once(
+      "proposal",
+      message.height,
+      message.round,
+      (earlier) => Proposal.equals(SignedProposal.deserialize(earlier).message, message),
+      () => SignedProposal.serialize(signProposal(this.#genesisHash, this.#secret, message)),
+    );
+    return SignedProposal.deserialize(bytes);
+  }
+
+  pledge(message: Pledge): SignedPledge {
+    const bytes = this.#guard.once(
+      "pledge",
+      message.height,
+      0,
+      (earlier) => Pledge.equals(SignedPledge.deserialize(earlier).message, message),
+      () => SignedPledge.serialize(signPledge(this.#genesisHash, this.#secret, message)),
+    );
+    return SignedPledge.deserialize(bytes);
+  }
+
+  /** After a restart the node may have seen other pledges than before: what it signed then stands. */
+  closing(message: Closing): SignedClosing {
+    const earlier = this.#guard.earlier("closing", message.height, 0);
+    if (earlier) return SignedClosing.deserialize(earlier);
+    const bytes = this.#guard.once(
+      "closing",
+      message.height,
+      0,
+      (before) => Closing.equals(SignedClosing.deserialize(before).message, message),
+      () => SignedClosing.serialize(signClosing(this.#genesisHash, this.#secret, message)),
+    );
+    return SignedClosing.deserialize(bytes);
+  }
+
+  /** As with closings: the attestation signed first is the only one of the height. */
+  attestation(message: Attestation): SignedAttestation {
+    const earlier = this.#guard.earlier("attestation", message.height, 0);
+    if (earlier) return SignedAttestation.deserialize(earlier);
+    const bytes = this.#guard.once(
+      "attestation",
+      message.height,
+      0,
+      (before) => Attestation.equals(SignedAttestation.deserialize(before).message, message),
+      () => SignedAttestation.serialize(signAttestation(this.#genesisHash, this.#secret, message)),
+    );
+    return SignedAttestation.deserialize(bytes);
+  }
+
+  /** What was signed at `height` before a restart. */
+  earlier(height: number): { pledge?: SignedPledge; closing?: SignedClosing; attestation?: SignedAttestation } {
+    const pledge = this.#guard.earlier("pledge", height, 0);
+    const closing = this.#guard.earlier("closing", height, 0);
+    const attestation = this.#guard.earlier("attestation", height, 0);
+    return {
+      ...(pledge && { pledge: SignedPledge.deserialize(pledge) }),
+      ...(closing && { closing: SignedClosing.deserialize(closing) }),
+      ...(attestation && { attestation: SignedAttestation.deserialize(attestation) }),
+    };
+  }
+}
