@@ -1,26 +1,19 @@
 import { taggedHash, u64Bytes } from "../crypto/hash.ts";
+
+export { canonicalKey } from "../crypto/order.ts";
+
 import type { Validator } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
 import { type Address, bytesEqual, type Hash } from "../types/primitives.ts";
 
 /** Who sits in the committee and who proposes: functions of finalised data and the seed that the last block fixed. */
 
-const TAG_ORDER = "pofl/canonical-order/1";
 const TAG_COMMITTEE = "pofl/committee/1";
 const TAG_PROPOSER = "pofl/proposer/1";
 
 /** Faulty seats that a committee of n tolerates, f_c = ⌊(n−1)/3⌋; 0 for an empty one. */
 export function faults(n: number): number {
   return n < 1 ? 0 : Math.floor((n - 1) / 3);
-}
-
-/**
- * The key of the canonical order, which breaks all ties. It depends on nothing that a miner chooses in the round, so there is
- * nothing to grind.
- * @param seed seed(h−1)
- */
-export function canonicalKey(seed: Hash, institution: Hash): Hash {
-  return taggedHash(TAG_ORDER, seed, institution);
 }
 
 /**

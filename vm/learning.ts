@@ -1,4 +1,4 @@
-import { taggedHash } from "../crypto/hash.ts";
+import { canonicalKey } from "../crypto/order.ts";
 import type { Validator } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
 import { type Address, bytesEqual, compareBytes, type Hash, type Height } from "../types/primitives.ts";
@@ -13,14 +13,6 @@ const REPUTATION_SHIFT = 4;
 
 /** Statuses that a miner can only earn by breaking a rule that it knew, or by the committee's verdict. */
 const MISCONDUCT: readonly UpdateStatus[] = ["malformed", "too-large", "harmful"];
-
-/**
- * The key of the canonical order, which breaks all ties: it depends on nothing that a miner chooses in the round.
- * @param seed seed(h−1)
- */
-export function canonicalKey(seed: Hash, institution: Hash): Hash {
-  return taggedHash("pofl/canonical-order/1", seed, institution);
-}
 
 export function statusOfUpdate(update: UpdateResult): UpdateStatus {
   return UPDATE_STATUS[update.status] as UpdateStatus;
