@@ -31,7 +31,7 @@ export type Journal = {
    * @throws PoflError DISK_FULL, READ_ONLY, DISK_FAILED, JOURNAL_FAILED, JOURNAL_CLOSED
    */
   append(entry: Uint8Array, options: { sync: boolean }): void;
-  /** Makes everything appended so far durable. @throws as `append` */
+  /** Makes everything appended so far durable; returns at once when it is. @throws as `append` */
   sync(): void;
   /** Atomically replaces everything by `entries`, durable when it returns. @throws as `append` */
   reset(entries?: readonly Uint8Array[]): void;
@@ -130,6 +130,8 @@ class FileJournal implements Journal {
   private readonly disk: DiskCalls;
   private fd: number | undefined;
   private end: number;
+  /** Something was written and not synced yet. */
+  private dirty = false;
   private tag: Uint8Array;
   /** Why nothing can be written any more. */
   private failure: unknown;
@@ -165,13 +167,16 @@ class FileJournal implements Journal {
     }
     this.end += bytes.length;
     this.tag = tag;
+    this.dirty = true;
     if (options.sync) this.sync();
   }
 
   sync(): void {
     const fd = this.writable();
+    if (!this.dirty) return;
     try {
       this.disk.fsyncSync(fd);
+      this.dirty = false;
     } catch (error) {
       // After a failed fsync the kernel may drop the dirty pages and report success next time.
       this.failure = error;
@@ -192,6 +197,7 @@ class FileJournal implements Journal {
     onDisk(this.path, () => replaceFile(this.disk, this.path, file));
     this.end = file.length;
     this.tag = tag;
+    this.dirty = false;
     this.disk.closeSync(old);
     this.fd = undefined;
     try {

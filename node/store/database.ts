@@ -1,0 +1,51 @@
+import { mkdirSync } from "node:fs";
+import type { AbstractLevel } from "abstract-level";
+import { ClassicLevel } from "classic-level";
+import { errorText, PoflError } from "../../types/errors.ts";
+import { diskError, errorCode, onDisk } from "./disk.ts";
+
+/** Any abstract-level database of bytes: classic-level on a disk, memory-level in memory. */
+export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array>;
+
+/** The encodings that a Database is made with. */
+export const ENCODINGS = { keyEncoding: "view", valueEncoding: "view" } as const;
+
+/**
+ * Opens the LevelDB database in `folder`, which it makes if need be.
+ * @throws PoflError DATABASE_LOCKED, DISK_FULL, READ_ONLY, DATABASE_DAMAGED, DISK_FAILED
+ */
+export async function openDatabase(folder: string): Promise<Database> {
+  onDisk(folder, () => mkdirSync(folder, { recursive: true }));
+  const db = new ClassicLevel<Uint8Array, Uint8Array>(folder, ENCODINGS);
+  try {
+    await db.open();
+  } catch (error) {
+    throw databaseError(error, folder);
+  }
+  return db;
+}
+
+/** What LevelDB refused, as a PoflError with the path and the remedy. */
+export function databaseError(error: unknown, path: string): PoflError {
+  if (error instanceof PoflError) return error;
+  const options = { cause: error };
+  switch (errorCode(error)) {
+    case "LEVEL_LOCKED":
+      return new PoflError(
+        "DATABASE_LOCKED",
+        `${path} is in use by another process; stop that node first, or give this one another --home`,
+        { path },
+        options,
+      );
+    case "LEVEL_CORRUPTION":
+      return new PoflError(
+        "DATABASE_DAMAGED",
+        `${path} is damaged (${errorText(error instanceof Error ? (error.cause ?? error) : error)}); move it away and start again: ` +
+          "the chain is fetched from peers (the keys and the signer's state are kept elsewhere and must stay)",
+        { path },
+        options,
+      );
+    default:
+      return diskError(error, path);
+  }
+}

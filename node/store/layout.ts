@@ -1,0 +1,70 @@
+import type { Hash } from "../../types/primitives.ts";
+
+/**
+ * Every key of the database. A key is one ASCII letter, then fixed-width big-endian numbers, so that LevelDB's order is theirs.
+ *
+ * | key                | value                                  | written                              |
+ * |--------------------|----------------------------------------|--------------------------------------|
+ * | G                  | genesis hash                           | once, with V and the genesis state   |
+ * | V                  | LAYOUT_VERSION (u32)                   | once                                 |
+ * | H                  | height (u64), block id                 | every block; height 0 at genesis     |
+ * | b height(8)        | SSZ CertifiedBlock                     | every block                          |
+ * | r height(8)        | SSZ ReceiptList                        | every block                          |
+ * | i block id(32)     | height (u64)                           | every block                          |
+ * | t transaction(32)  | height (u64), index in the block (u32) | every transaction                    |
+ * | s                  | SSZ Singles: the state but its lists   | every block                          |
+ * | a index(4)         | SSZ Account                            | every changed one                    |
+ * | m index(4)         | SSZ Miner                              | every changed one                    |
+ * | k index(4)         | SSZ Task                               | every changed one                    |
+ *
+ * Numbers in values are big-endian. Every value is followed by a checksum that covers its key (records.ts). All that one
+ * block writes goes in one synced batch, so H names a block whose records are all there: or the database is damaged.
+ */
+export const LAYOUT_VERSION = 1;
+
+const GENESIS = 0x47;
+const VERSION = 0x56;
+const HEAD = 0x48;
+const BLOCK = 0x62;
+const RECEIPTS = 0x72;
+const ID = 0x69;
+const TX = 0x74;
+const SINGLES = 0x73;
+const TABLES = { accounts: 0x61, miners: 0x6d, tasks: 0x6b } as const;
+export type TableName = keyof typeof TABLES;
+export const TABLE_NAMES = ["accounts", "miners", "tasks"] as const satisfies TableName[];
+
+const u64 = (prefix: number, value: number): Uint8Array => {
+  const key = Buffer.alloc(9);
+  key.writeUInt8(prefix);
+  key.writeBigUInt64BE(BigInt(value), 1);
+  return key;
+};
+const u32 = (prefix: number, value: number): Uint8Array => {
+  const key = Buffer.alloc(5);
+  key.writeUInt8(prefix);
+  key.writeUInt32BE(value, 1);
+  return key;
+};
+const hashed = (prefix: number, hash: Hash): Uint8Array => Buffer.concat([Uint8Array.of(prefix), hash]);
+
+export const layout = {
+  genesis: Uint8Array.of(GENESIS),
+  version: Uint8Array.of(VERSION),
+  head: Uint8Array.of(HEAD),
+  singles: Uint8Array.of(SINGLES),
+  block: (height: number) => u64(BLOCK, height),
+  receipts: (height: number) => u64(RECEIPTS, height),
+  id: (blockId: Hash) => hashed(ID, blockId),
+  tx: (tx: Hash) => hashed(TX, tx),
+  record: (table: TableName, index: number) => u32(TABLES[table], index),
+  /** All records of a table: from `gte` up to but not including `lt`. */
+  table: (table: TableName) => ({ gte: Uint8Array.of(TABLES[table]), lt: Uint8Array.of(TABLES[table] + 1) }),
+  /** The index within a table's key. */
+  indexOf: (key: Uint8Array) => Buffer.from(key).readUInt32BE(1),
+} as const;
+
+/** A key for people: its letter and the rest in hex. */
+export function keyText(key: Uint8Array): string {
+  return String.fromCharCode(key[0] ?? 0) + Buffer.from(key.subarray(1)).toString("hex");
+}

@@ -1,0 +1,276 @@
+import { txId } from "../../crypto/domain.ts";
+import { type Block, blockId, CertifiedBlock, type Header, type Receipt, ReceiptList } from "../../types/block.ts";
+import { PoflError } from "../../types/errors.ts";
+import { bytesEqual, decode, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
+import type { Commit } from "../../types/vote.ts";
+import { State, type StateChanges, type StateRecords } from "../../vm/state.ts";
+import { type Database, databaseError } from "./database.ts";
+import { findHoles, type Hole, holeError, readHeader, type StoredHead } from "./holes.ts";
+import { LAYOUT_VERSION, layout, TABLE_NAMES, type TableName } from "./layout.ts";
+import { corruptRecord, type Put, Records } from "./records.ts";
+
+export type TxPlace = { readonly height: number; readonly index: number };
+/** The final chain and the state at its head. Reads give undefined for what is not there. */
+export interface Store {
+  /** The last final block; height 0 with an all-zero id at genesis. */
+  head(): StoredHead;
+  /** Holes found when opened that are not filled yet, highest first; only with `acceptHoles`. */
+  holes(): readonly Hole[];
+  /** @throws PoflError CORRUPT_RECORD, as every read */
+  certified(height: number): Promise<CertifiedBlock | undefined>;
+  block(height: number): Promise<Block | undefined>;
+  header(height: number): Promise<Header | undefined>;
+  blockByHash(id: Hash): Promise<Block | undefined>;
+  heightOf(id: Hash): Promise<number | undefined>;
+  commit(height: number): Promise<Commit | undefined>;
+  receipts(height: number): Promise<Receipt[] | undefined>;
+  tx(id: Hash): Promise<TxPlace | undefined>;
+  /**
+   * The state at the head, its root compared with the head's header: records that LevelDB lost show here.
+   * @throws PoflError CORRUPT_RECORD
+   */
+  loadState(): Promise<State>;
+  /**
+   * Adds the block after the head with all that it changes, in one synced batch. After an error the database is as it was,
+   * and takes no more writes until it is opened again: the disk's word is no longer good.
+   * @throws PoflError DISK_FULL, READ_ONLY, DISK_FAILED, STORE_FAILED; NOT_NEXT when it does not follow the head
+   */
+  append(certified: CertifiedBlock, receipts: readonly Receipt[], changes: StateChanges): Promise<void>;
+  /**
+   * Puts back a block into the top of the highest hole; its certificate must have been verified. Its receipts stay unknown.
+   * @throws PoflError NOT_IN_HOLE when it is not that block; the errors of `append`
+   */
+  fill(certified: CertifiedBlock): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type StoreOptions = {
+  readonly genesisHash: Hash;
+  /** State of a new chain; asked for only when the database is empty. */
+  readonly genesisState: () => State;
+  /** Named in errors. */
+  readonly path: string;
+  /** Blocks below the head whose links are checked on opening; default 1000, about a tenth of a second. */
+  readonly depth?: number;
+  /** Open in spite of holes, to fill them; the head block itself must be there. */
+  readonly acceptHoles?: boolean;
+};
+
+/**
+ * Opens the store in `db`, or begins one. On an error `db` is closed.
+ * @throws PoflError FOREIGN_DATABASE naming both genesis hashes; BAD_LAYOUT; DATABASE_HOLE naming the heights; CORRUPT_RECORD
+ */
+export async function openStore(db: Database, options: StoreOptions): Promise<Store> {
+  try {
+    const disk = new Records(db, options.path);
+    const genesis = await disk.get(layout.genesis);
+    if (!genesis) await begin(disk, options);
+    else if (!bytesEqual(genesis, options.genesisHash)) {
+      throw new PoflError(
+        "FOREIGN_DATABASE",
+        `${options.path} belongs to the chain with genesis ${toHex(genesis)}, but the genesis file has ` +
+          `${toHex(options.genesisHash)}; give this node its own --home, or put the right genesis.json back`,
+        { database: toHex(genesis), expected: toHex(options.genesisHash) },
+      );
+    }
+    const version = await disk.get(layout.version);
+    if (!version || number(version, 0, 4) !== LAYOUT_VERSION) {
+      const found = version ? String(number(version, 0, 4)) : "none";
+      throw new PoflError(
+        "BAD_LAYOUT",
+        `${options.path} has layout version ${found}, this program reads ${LAYOUT_VERSION}; move it away to sync afresh`,
+      );
+    }
+    const head = await readHead(disk);
+    const holes = await findHoles(disk, head, options.depth ?? 1000);
+    const first = holes[0];
+    if (first && (!options.acceptHoles || first.to === head.height)) throw holeError(options.path, holes);
+    return new LevelStore(disk, head, holes);
+  } catch (error) {
+    await db.close().catch(() => {});
+    throw databaseError(error, options.path);
+  }
+}
+
+async function begin(disk: Records, options: StoreOptions): Promise<void> {
+  for await (const [key] of disk.all({})) throw corruptRecord(key, "is there, but the genesis record is not");
+  const state = options.genesisState();
+  const version = Buffer.alloc(4);
+  version.writeUInt32BE(LAYOUT_VERSION);
+  const puts: Put[] = [
+    [layout.genesis, options.genesisHash],
+    [layout.version, version],
+    [layout.head, headBytes({ height: 0, id: ZERO_HASH })],
+  ];
+  const records = state.records();
+  puts.push([layout.singles, records.singles]);
+  for (const table of TABLE_NAMES) {
+    let index = 0;
+    for (const bytes of records[table]) puts.push([layout.record(table, index++), bytes]);
+  }
+  await disk.write(puts);
+}
+
+async function readHead(disk: Records): Promise<StoredHead> {
+  const bytes = await disk.get(layout.head);
+  if (bytes?.length !== 40) throw corruptRecord(layout.head, bytes ? "has the wrong length" : "is missing");
+  return { height: number(bytes, 0, 8), id: bytes.slice(8) };
+}
+
+class LevelStore implements Store {
+  readonly #disk: Records;
+  #head: StoredHead;
+  #holes: Hole[];
+
+  constructor(disk: Records, head: StoredHead, holes: Hole[]) {
+    this.#disk = disk;
+    this.#head = head;
+    this.#holes = holes;
+  }
+
+  head(): StoredHead {
+    return this.#head;
+  }
+
+  holes(): readonly Hole[] {
+    return this.#holes;
+  }
+
+  async certified(height: number): Promise<CertifiedBlock | undefined> {
+    return this.#read(layout.block(height), (bytes) => decode(CertifiedBlock, bytes));
+  }
+
+  async block(height: number): Promise<Block | undefined> {
+    return (await this.certified(height))?.block;
+  }
+
+  async commit(height: number): Promise<Commit | undefined> {
+    return (await this.certified(height))?.commit;
+  }
+
+  header(height: number): Promise<Header | undefined> {
+    return readHeader(this.#disk, height);
+  }
+
+  heightOf(id: Hash): Promise<number | undefined> {
+    return this.#read(layout.id(id), (bytes) => number(bytes, 0, 8));
+  }
+
+  async blockByHash(id: Hash): Promise<Block | undefined> {
+    const height = await this.heightOf(id);
+    return height === undefined ? undefined : this.block(height);
+  }
+
+  receipts(height: number): Promise<Receipt[] | undefined> {
+    return this.#read(layout.receipts(height), (bytes) => decode(ReceiptList, bytes));
+  }
+
+  tx(id: Hash): Promise<TxPlace | undefined> {
+    return this.#read(layout.tx(id), (bytes) => ({ height: number(bytes, 0, 8), index: number(bytes, 8, 4) }));
+  }
+
+  async loadState(): Promise<State> {
+    const singles = await this.#disk.get(layout.singles);
+    if (!singles) throw corruptRecord(layout.singles, "is missing");
+    const lists: Record<TableName, Uint8Array[]> = { accounts: [], miners: [], tasks: [] };
+    for (const table of TABLE_NAMES) {
+      for await (const [key, bytes] of this.#disk.all(layout.table(table))) {
+        const next = lists[table].length;
+        if (layout.indexOf(key) !== next) throw corruptRecord(layout.record(table, next), "is missing");
+        lists[table].push(bytes);
+      }
+    }
+    const records: StateRecords = { singles, ...lists };
+    const state = State.load(records);
+    const header = this.#head.height === 0 ? undefined : await this.header(this.#head.height);
+    if (state.height !== this.#head.height || (header && !bytesEqual(state.root(), header.stateRoot))) {
+      throw corruptRecord(layout.singles, `and the records of the state are not those of block ${this.#head.height}`);
+    }
+    return state;
+  }
+
+  async append(certified: CertifiedBlock, receipts: readonly Receipt[], changes: StateChanges): Promise<void> {
+    const { header } = certified.block;
+    const id = blockId(header);
+    const { height } = header;
+    const follows = height === 1 || bytesEqual(header.parent, this.#head.id);
+    if (height !== this.#head.height + 1 || !follows || !bytesEqual(certified.commit.blockId, id)) {
+      throw new PoflError("NOT_NEXT", `block ${height} does not follow the stored head ${this.#head.height}`);
+    }
+    if (receipts.length !== certified.block.txs.length) {
+      throw new PoflError(
+        "NOT_NEXT",
+        `block ${height} has ${certified.block.txs.length} transactions, ${receipts.length} receipts`,
+      );
+    }
+    const head = { height, id };
+    const puts = blockPuts(certified, id);
+    puts.push([layout.receipts(height), ReceiptList.serialize([...receipts])], [layout.singles, changes.singles]);
+    for (const table of TABLE_NAMES) {
+      for (const { index, bytes } of changes[table]) puts.push([layout.record(table, index), bytes]);
+    }
+    puts.push([layout.head, headBytes(head)]);
+    await this.#disk.write(puts);
+    this.#head = head;
+  }
+
+  async fill(certified: CertifiedBlock): Promise<void> {
+    const hole = this.#holes[0];
+    const { height } = certified.block.header;
+    const id = blockId(certified.block.header);
+    const above = hole && (await this.header(hole.to + 1));
+    if (!hole || height !== hole.to || !above || !bytesEqual(above.parent, id)) {
+      throw new PoflError(
+        "NOT_IN_HOLE",
+        `block ${height} is not the one that is missing at ${hole?.to ?? "no height"}`,
+      );
+    }
+    await this.#disk.write(blockPuts(certified, id));
+    const rest = this.#holes.slice(1);
+    this.#holes = hole.from === hole.to ? rest : [{ ...hole, to: hole.to - 1 }, ...rest];
+    await this.#relink(height - 1, certified.block.header.parent);
+  }
+
+  /** The block under a filled hole was not checked against anything before. */
+  async #relink(height: number, expected: Hash): Promise<void> {
+    if (height === 0 || this.#holes[0]?.to === height) return;
+    const below = await this.header(height);
+    if (below && bytesEqual(blockId(below), expected)) return;
+    this.#holes.unshift({ from: height, to: height, why: below ? "not linked" : "missing" });
+  }
+
+  async close(): Promise<void> {
+    await this.#disk.db.close();
+  }
+
+  async #read<T>(key: Uint8Array, read: (bytes: Uint8Array) => T): Promise<T | undefined> {
+    const bytes = await this.#disk.get(key);
+    return bytes && read(bytes);
+  }
+}
+
+function blockPuts(certified: CertifiedBlock, id: Hash): Put[] {
+  const { header, txs } = certified.block;
+  const puts: Put[] = [
+    [layout.block(header.height), CertifiedBlock.serialize(certified)],
+    [layout.id(id), headBytes({ height: header.height, id }).subarray(0, 8)],
+  ];
+  txs.forEach((tx, index) => {
+    const place = Buffer.alloc(12);
+    place.writeBigUInt64BE(BigInt(header.height));
+    place.writeUInt32BE(index, 8);
+    puts.push([layout.tx(txId(tx.body)), place]);
+  });
+  return puts;
+}
+
+function headBytes(head: StoredHead): Uint8Array {
+  const height = Buffer.alloc(8);
+  height.writeBigUInt64BE(BigInt(head.height));
+  return Buffer.concat([height, head.id]);
+}
+
+function number(bytes: Uint8Array, at: number, length: 4 | 8): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return length === 4 ? view.getUint32(at) : Number(view.getBigUint64(at));
+}
