@@ -67,8 +67,10 @@ export type BlobSource = (root: Hash) => Promise<Uint8Array | undefined>;
 
 export type PeerInfo = {
   readonly peer: Peer;
-  /** Multiaddr of the other end. */
+  /** Multiaddr of the other end of the connection. */
   readonly address: string;
+  /** Where it says that it can be dialled; empty until it has said so. */
+  readonly listens: readonly string[];
   readonly direction: "inbound" | "outbound";
   /** Milliseconds since the epoch. */
   readonly connectedAt: number;
