@@ -12,6 +12,7 @@ import type { Hash } from "../../types/primitives.ts";
  * | r height(8)        | SSZ ReceiptList                        | every block                          |
  * | i block id(32)     | height (u64)                           | every block                          |
  * | t transaction(32)  | height (u64), index in the block (u32) | every transaction                    |
+ * | v height(8)        | SSZ ValidatorSet from that height on   | when the set changed                 |
  * | s                  | SSZ Singles: the state but its lists   | every block                          |
  * | a index(4)         | SSZ Account                            | every changed one                    |
  * | m index(4)         | SSZ Miner                              | every changed one                    |
@@ -29,6 +30,7 @@ const BLOCK = 0x62;
 const RECEIPTS = 0x72;
 const ID = 0x69;
 const TX = 0x74;
+const VALIDATORS = 0x76;
 const SINGLES = 0x73;
 const TABLES = { accounts: 0x61, miners: 0x6d, tasks: 0x6b } as const;
 export type TableName = keyof typeof TABLES;
@@ -57,6 +59,9 @@ export const layout = {
   receipts: (height: number) => u64(RECEIPTS, height),
   id: (blockId: Hash) => hashed(ID, blockId),
   tx: (tx: Hash) => hashed(TX, tx),
+  validators: (height: number) => u64(VALIDATORS, height),
+  /** Sets that began at or below `height`. */
+  validatorsUpTo: (height: number) => ({ gte: u64(VALIDATORS, 0), lt: u64(VALIDATORS, height + 1) }),
   record: (table: TableName, index: number) => u32(TABLES[table], index),
   /** All records of a table: from `gte` up to but not including `lt`. */
   table: (table: TableName) => ({ gte: Uint8Array.of(TABLES[table]), lt: Uint8Array.of(TABLES[table] + 1) }),

@@ -39,6 +39,7 @@ export function corruptRecord(key: Uint8Array, what: string, cause?: unknown): P
   );
 }
 
+export type Range = { gte?: Uint8Array; lt?: Uint8Array; reverse?: boolean; limit?: number };
 export type Put = readonly [key: Uint8Array, value: Uint8Array];
 
 /** Checksummed records over a database; remembers that a write failed. */
@@ -63,7 +64,7 @@ export class Records {
     return record && openRecord(key, record);
   }
 
-  async *all(range: { gte?: Uint8Array; lt?: Uint8Array }): AsyncGenerator<[Uint8Array, Uint8Array]> {
+  async *all(range: Range): AsyncGenerator<[Uint8Array, Uint8Array]> {
     try {
       for await (const [key, record] of this.db.iterator(range)) yield [key, openRecord(key, record)];
     } catch (error) {

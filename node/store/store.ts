@@ -1,5 +1,14 @@
 import { txId } from "../../crypto/domain.ts";
-import { type Block, blockId, CertifiedBlock, type Header, type Receipt, ReceiptList } from "../../types/block.ts";
+import {
+  type Block,
+  blockId,
+  CertifiedBlock,
+  type Header,
+  type Receipt,
+  ReceiptList,
+  type Validator,
+  ValidatorSet,
+} from "../../types/block.ts";
 import { PoflError } from "../../types/errors.ts";
 import { bytesEqual, decode, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
@@ -24,6 +33,8 @@ export interface Store {
   heightOf(id: Hash): Promise<number | undefined>;
   commit(height: number): Promise<Commit | undefined>;
   receipts(height: number): Promise<Receipt[] | undefined>;
+  /** The validators that decided a stored height. */
+  validators(height: number): Promise<Validator[] | undefined>;
   tx(id: Hash): Promise<TxPlace | undefined>;
   /**
    * The state at the head, its root compared with the head's header: records that LevelDB lost show here.
@@ -31,11 +42,16 @@ export interface Store {
    */
   loadState(): Promise<State>;
   /**
-   * Adds the block after the head with all that it changes, in one synced batch. After an error the database is as it was,
+   * Adds the block after the head with all that it changes, and the set that decided it, in one synced batch. After an error the database is as it was,
    * and takes no more writes until it is opened again: the disk's word is no longer good.
    * @throws PoflError DISK_FULL, READ_ONLY, DISK_FAILED, STORE_FAILED; NOT_NEXT when it does not follow the head
    */
-  append(certified: CertifiedBlock, receipts: readonly Receipt[], changes: StateChanges): Promise<void>;
+  append(
+    certified: CertifiedBlock,
+    receipts: readonly Receipt[],
+    changes: StateChanges,
+    validators: readonly Validator[],
+  ): Promise<void>;
   /**
    * Puts back a block into the top of the highest hole; its certificate must have been verified. Its receipts stay unknown.
    * @throws PoflError NOT_IN_HOLE when it is not that block; the errors of `append`
@@ -120,6 +136,8 @@ async function readHead(disk: Records): Promise<StoredHead> {
 class LevelStore implements Store {
   readonly #disk: Records;
   #head: StoredHead;
+  /** Of the set stored last; undefined after opening, when the next block stores its set again. */
+  #validatorsRoot: string | undefined;
   #holes: Hole[];
 
   constructor(disk: Records, head: StoredHead, holes: Hole[]) {
@@ -189,7 +207,24 @@ class LevelStore implements Store {
     return state;
   }
 
-  async append(certified: CertifiedBlock, receipts: readonly Receipt[], changes: StateChanges): Promise<void> {
+  /** The last set at or below the height; headers name its root, so a wrong one shows. */
+  async validators(height: number): Promise<Validator[] | undefined> {
+    const header = await this.header(height);
+    if (!header) return undefined;
+    for await (const [key, bytes] of this.#disk.all({ ...layout.validatorsUpTo(height), reverse: true, limit: 1 })) {
+      const set = decode(ValidatorSet, bytes);
+      if (bytesEqual(ValidatorSet.hashTreeRoot(set), header.validatorsRoot)) return set;
+      throw corruptRecord(key, `is not the validator set of block ${height}`);
+    }
+    return undefined;
+  }
+
+  async append(
+    certified: CertifiedBlock,
+    receipts: readonly Receipt[],
+    changes: StateChanges,
+    validators: readonly Validator[],
+  ): Promise<void> {
     const { header } = certified.block;
     const id = blockId(header);
     const { height } = header;
@@ -209,9 +244,14 @@ class LevelStore implements Store {
     for (const table of TABLE_NAMES) {
       for (const { index, bytes } of changes[table]) puts.push([layout.record(table, index), bytes]);
     }
+    const root = toHex(header.validatorsRoot);
+    if (root !== this.#validatorsRoot) {
+      puts.push([layout.validators(height), ValidatorSet.serialize([...validators])]);
+    }
     puts.push([layout.head, headBytes(head)]);
     await this.#disk.write(puts);
     this.#head = head;
+    this.#validatorsRoot = root;
   }
 
   async fill(certified: CertifiedBlock): Promise<void> {

@@ -38,7 +38,7 @@ const open = (db: Database, options: Partial<StoreOptions> = {}): Promise<Store>
   openStore(db, { genesisHash: GENESIS_HASH, genesisState, path: "test/db", ...options });
 
 async function grow(store: Store, links: readonly Link[]): Promise<void> {
-  for (const { certified, receipts, state } of links) await store.append(certified, receipts, state.changes());
+  for (const { certified, receipts, state } of links) await store.append(certified, receipts, state.changes(), []);
 }
 
 /** A database kept open between two stores: memory-level forgets when closed. */
@@ -76,12 +76,12 @@ async function complies(reopen: () => Promise<Database>): Promise<void> {
   })) {
     const block = { ...five.certified.block, header };
     const commit = { ...five.certified.commit, height: header.height, blockId: blockId(header) };
-    await rejects(store.append({ block, commit }, five.receipts, five.state.changes()), "NOT_NEXT", id);
+    await rejects(store.append({ block, commit }, five.receipts, five.state.changes(), []), "NOT_NEXT", id);
   }
   const six = links[5] as Link;
   const wrongCommit = { block: six.certified.block, commit: five.certified.commit };
-  await rejects(store.append(wrongCommit, six.receipts, six.state.changes()), "NOT_NEXT");
-  await rejects(store.append(six.certified, [], six.state.changes()), "NOT_NEXT");
+  await rejects(store.append(wrongCommit, six.receipts, six.state.changes(), []), "NOT_NEXT");
+  await rejects(store.append(six.certified, [], six.state.changes(), []), "NOT_NEXT");
   assert.is(store.head().height, 5);
   await store.close();
 
@@ -219,7 +219,7 @@ test("a block of the wrong parent inside the chain is a hole", async () => {
   const second = await open(lasting(elsewhere));
   await grow(second, links.slice(0, 2));
   forged.commit.blockId = blockId(forged.block.header);
-  await second.append(forged, (links[2] as Link).receipts, (links[2] as Link).state.changes());
+  await second.append(forged, (links[2] as Link).receipts, (links[2] as Link).state.changes(), []);
   await db.put(layout.block(3), (await elsewhere.get(layout.block(3))) as Uint8Array);
   const error = await rejects(open(lasting(db)), "DATABASE_HOLE");
   assert.ok(error.message.includes("3 (not linked)"), error.message);

@@ -1,6 +1,6 @@
 import { addressOf, signTx, txId } from "../../crypto/domain.ts";
 import { type KeyPair, keyPair } from "../../crypto/ed25519.ts";
-import { Block, blockId, type CertifiedBlock, Header, type Receipt } from "../../types/block.ts";
+import { Block, blockId, type CertifiedBlock, Header, type Receipt, ValidatorSet } from "../../types/block.ts";
 import { type Address, type Hash, ZERO_HASH } from "../../types/primitives.ts";
 import { ChainState } from "../../types/state.ts";
 import { type Tx, untypedPayload } from "../../types/tx.ts";
@@ -54,6 +54,7 @@ export function chain(count: number): Link[] {
       time: 1000 * height,
       parent,
       stateRoot: state.root(),
+      validatorsRoot: ValidatorSet.hashTreeRoot([]),
     };
     const block = { ...Block.defaultValue(), header, txs: [tx] };
     const id = blockId(header);
