@@ -2,7 +2,7 @@ import { ContainerType, ListCompositeType, type Type, type ValueOf } from "@chai
 import { CertifiedBlock } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
 import { MAX_BLOCK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
-import { Bool, Bytes32, bytesUpTo, decode, U32, U53 } from "../types/primitives.ts";
+import { Bool, Bytes32, Bytes80, bytesUpTo, decode, U32, U53 } from "../types/primitives.ts";
 import { Reveal, SignedAttestation, SignedClosing, SignedPledge } from "../types/round.ts";
 import { SignedProposal, SignedVote } from "../types/vote.ts";
 
@@ -52,6 +52,9 @@ export const BlockAnswer = new ContainerType(
   { typeName: "BlockAnswer" },
 );
 
+/** The proof of the first proposer, ahead of its block: checking takes milliseconds, and everyone has time while training. */
+export const Beacon = new ContainerType({ height: U53, proof: Bytes80 }, { typeName: "Beacon" });
+
 const TYPES = {
   status: Status,
   proposal: ProposalMessage,
@@ -64,6 +67,7 @@ const TYPES = {
   block: BlockAnswer,
   /** The decided block with its certificate, for a peer that is one height behind. */
   final: CertifiedBlock,
+  beacon: Beacon,
 } as const;
 
 export type MessageKind = keyof typeof TYPES;

@@ -1,3 +1,4 @@
+import { beaconAlpha, vrfVerify } from "../../crypto/vrf.ts";
 import type { Genesis } from "../../genesis/genesis.ts";
 import { decodeTask, type TaskSpec } from "../../genesis/task.ts";
 import type { Header, Validator } from "../../types/block.ts";
@@ -35,6 +36,8 @@ export type HeightContext = {
   readonly spec: TaskSpec | undefined;
   /** Who is waited for in the learning session, by index. */
   readonly expected: readonly boolean[];
+  /** Output of a validator's VRF for this height, undefined if the proof is bad. Remembered: a check takes milliseconds. */
+  readonly beta: (validator: number, proof: Uint8Array) => Uint8Array | undefined;
 };
 
 export function heightContext(parent: Head, genesis: Genesis, genesisHash: Hash): HeightContext {
@@ -44,6 +47,7 @@ export function heightContext(parent: Head, genesis: Genesis, genesisHash: Hash)
   const seed = state.seed;
   const task = state.activeTask()?.record;
   const awaited = new Set((task ? expectedMiners(state, task, validators, genesis) : []).map(toHex));
+  const betas = new Map<string, Uint8Array | undefined>();
   return {
     genesis,
     genesisHash,
@@ -56,5 +60,13 @@ export function heightContext(parent: Head, genesis: Genesis, genesisHash: Hash)
     task,
     spec: task ? decodeTask(task.spec) : undefined,
     expected: validators.map((v) => awaited.has(toHex(v.address))),
+    beta: (validator, proof) => {
+      const key = `${validator}/${toHex(proof)}`;
+      if (!betas.has(key)) {
+        const vrfKey = validators[validator]?.vrfKey;
+        betas.set(key, vrfKey && vrfVerify(vrfKey, beaconAlpha(seed, height), proof));
+      }
+      return betas.get(key);
+    },
   };
 }

@@ -1,4 +1,4 @@
-import { beaconAlpha, nextSeed, vrfVerify } from "../../crypto/vrf.ts";
+import { nextSeed } from "../../crypto/vrf.ts";
 import {
   BLOCK_VERSION,
   type Block,
@@ -69,8 +69,8 @@ const NO_METRICS: Metrics = { n: 0, loss: 0, accuracy: 0, auroc: 0 };
 export function deriveBlock(ctx: HeightContext, inputs: BlockInputs, source: ResultSource): Derived {
   const { parent, genesis, height, validators, committee } = ctx;
   const builder = validators[inputs.builder] ?? invalid("its builder is no validator");
-  const beta = vrfVerify(builder.vrfKey, beaconAlpha(parent.state.seed, height), inputs.vrfProof);
-  const seed = nextSeed(parent.state.seed, beta ?? invalid("its VRF proof is bad"));
+  const beta = ctx.beta(inputs.builder, inputs.vrfProof) ?? invalid("its VRF proof is bad");
+  const seed = nextSeed(parent.state.seed, beta);
   const time = medianTime(parent.validators, inputs.lastCommit, parent.state.time);
 
   const counted = inputs.learning ? tally({ validators, committee, ...inputs.learning }) : undefined;

@@ -25,6 +25,9 @@ import type { OwnMessages } from "./own.ts";
 import type { EngineDeps, PhaseMark, Timings } from "./types.ts";
 import type { Wal } from "./wal.ts";
 
+/** Proofs of one height that are checked ahead of a block. */
+const MAX_BEACONS = 2;
+
 /** What a height hands back to the chain of heights. */
 export type HeightOwner = {
   readonly own: OwnMessages | undefined;
@@ -51,6 +54,7 @@ export class HeightRun {
   readonly #startedAt: number;
   /** Blocks that the vote asked for and that are not here. */
   readonly #missing = new Map<string, Hash>();
+  #beacons = 0;
   #busy = false;
   #closed = false;
   /** Round for which a block is to be built as soon as there are attestations enough. */
@@ -95,7 +99,17 @@ export class HeightRun {
   start(): void {
     this.learning?.handle({ type: "start" });
     // The own proof is ready before anybody waits for it: training runs in another thread.
-    if (this.self >= 0 && this.ctx.proposer(0) === this.self) this.#proof();
+    if (this.self >= 0 && this.ctx.proposer(0) === this.self) {
+      const proof = this.#proof();
+      this.#broadcast({ kind: "beacon", value: { height: this.ctx.height, proof } });
+      this.ctx.beta(this.self, proof);
+    }
+  }
+
+  /** The first proposer's proof, ahead of its block. Whatever it is, the block is judged by its own. */
+  onBeacon(proof: Uint8Array): void {
+    // Bounded, since a check is expensive: a false one only means that the true one is checked with the block.
+    if (this.#beacons++ < MAX_BEACONS) this.ctx.beta(this.ctx.proposer(0), proof);
   }
 
   close(): void {

@@ -21,6 +21,7 @@ export function messageHeight(message: Message): number {
     case "block-request":
     case "block":
     case "reveal":
+    case "beacon":
       return message.value.height;
     case "proposal":
       return message.value.proposal.message.height;
@@ -69,6 +70,8 @@ export function receive(
       if (!verifyProposal(genesisHash, key, proposal)) return refuse("bad signature");
       return orRefuse(() => run.onProposal(proposal, block), refuse);
     }
+    case "beacon":
+      return run.onBeacon(message.value.proof);
     case "block-request": {
       const block = blocks.bytes(message.value.blockId);
       if (block) reply({ kind: "block", value: { height: ctx.height, block } });
