@@ -1,12 +1,11 @@
 import { type GossipsubOpts, StrictNoSign, TopicValidatorResult } from "@libp2p/gossipsub";
-import type { Stream, StreamMessageEvent } from "@libp2p/interface";
 import { taggedHash } from "../crypto/hash.ts";
 import { errorText, PoflError } from "../types/errors.ts";
 import { MAX_GOSSIP_BYTES } from "../types/limits.ts";
 import type { Host } from "./host.ts";
 import type { Limits } from "./limits.ts";
 import { TOPICS, type Topic } from "./protocols.ts";
-import type { GossipHandler, Log, Peer, Traffic, Verdict } from "./types.ts";
+import type { GossipHandler, Log, Peer, Verdict } from "./types.ts";
 
 /** gossipsub for announcements. Messages carry their own signatures, so gossip adds none; the id of a message is its content. */
 
@@ -51,7 +50,8 @@ export function gossipOptions(
       appSpecificScore: score,
       appSpecificWeight: 1,
     },
-    scoreThresholds: { gossipThreshold: -20, publishThreshold: -30, graylistThreshold: -50 },
+    // In the units of our own score: such a peer is about to be disconnected, then banned.
+    scoreThresholds: { gossipThreshold: -15, publishThreshold: -30, graylistThreshold: -45 },
   };
 }
 
@@ -66,10 +66,9 @@ export function createGossip(deps: {
   host: Host;
   wire: (name: string) => string;
   log: Log;
-  meter: Traffic;
   report: (peer: Peer, verdict: Verdict) => void;
 }): Gossip {
-  const { host, wire, log, meter, report } = deps;
+  const { host, wire, log, report } = deps;
   const { gossip } = host.services;
   const handlers = new Map<Topic, GossipHandler>();
   let started = false;
@@ -96,34 +95,13 @@ export function createGossip(deps: {
     gossip.subscribe(wire(topic));
   }
 
-  /** gossipsub shows no byte counts: look at what passes through its streams. */
-  function count(stream: Stream): void {
-    const send = stream.send.bind(stream);
-    stream.send = (data) => {
-      meter.out += data.byteLength;
-      return send(data);
-    };
-    const dispatch = stream.dispatchEvent.bind(stream);
-    stream.dispatchEvent = (event: Event) => {
-      if (event.type === "message") meter.in += (event as StreamMessageEvent).data.byteLength;
-      return dispatch(event);
-    };
-  }
-
   return {
     start() {
       started = true;
       for (const topic of handlers.keys()) subscribe(topic);
-      for (const protocol of gossip.protocols) {
-        host.use(protocol, (stream, connection, next) => {
-          count(stream);
-          next(stream, connection);
-        });
-      }
     },
     stop() {
       started = false;
-      for (const protocol of gossip.protocols) host.unuse(protocol);
       gossip.topicValidators.clear();
     },
     async publish(topic, bytes) {

@@ -11,12 +11,13 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 import { errorText, PoflError } from "../types/errors.ts";
 import type { Limits } from "./limits.ts";
-import type { NetworkOptions, Peer } from "./types.ts";
+import { streamMeter } from "./streammeter.ts";
+import type { NetworkOptions, Peer, Traffic } from "./types.ts";
 
 export type Host = Libp2p<{ identify: Identify; ping: Ping; gossip: GossipSub }>;
 
 /**
- * The libp2p host, not started. `denied` is asked for every peer before a stream can be opened.
+ * The libp2p host, not started. `denied` is asked for every peer before a stream can be opened; `meter` counts gossip.
  * @throws PoflError BAD_LISTEN, BAD_KEY
  */
 export async function createHost(
@@ -24,6 +25,7 @@ export async function createHost(
   limits: Limits,
   gossip: Partial<GossipsubOpts>,
   denied: (peer: Peer) => boolean,
+  meter: Traffic = { in: 0, out: 0 },
 ): Promise<Host> {
   for (const address of [...options.listen, ...(options.announce ?? [])]) {
     try {
@@ -72,6 +74,7 @@ export async function createHost(
     },
     // Its pings abort a connection when a busy event loop answers late; our heartbeat knows its own delays.
     connectionMonitor: { enabled: false },
+    metrics: () => streamMeter((protocol) => protocol.startsWith("/meshsub/"), meter),
     services: { identify: identify(), ping: ping(), gossip: gossipsub(gossip) },
   });
 }

@@ -76,9 +76,9 @@ export const DEFAULT_LIMITS = {
   /** How long a peer of another chain is left alone. */
   foreignMs: 60_000,
 
-  /** Score at which a peer is disconnected, and at which it is banned; a rejected message costs 10. */
-  disconnectScore: -20,
-  banScore: -50,
+  /** A rejected message costs 10: disconnected at the second within minutes, banned at the fifth. */
+  disconnectScore: -15,
+  banScore: -45,
   banMs: 600_000,
   scoreHalfLifeMs: 600_000,
 } as const satisfies Record<string, number>;

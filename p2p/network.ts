@@ -49,9 +49,10 @@ export async function createNetwork(options: NetworkOptions, modules: NetworkMod
     limits,
     gossipOptions(wire, limits, (peer) => scores.score(peer, Date.now())),
     denied,
+    meters.gossip,
   );
   const requests = createRequests({ host, wire, limits, log });
-  const gossip = createGossip({ host, wire, log, meter: meters.gossip, report });
+  const gossip = createGossip({ host, wire, log, report });
   const direct = createDirect({
     host,
     protocol: wire(DIRECT),

@@ -1,5 +1,13 @@
+import "../../p2p/polyfill.ts";
+import { multiaddr } from "@multiformats/multiaddr";
+import { createMeters } from "../../p2p/counters.ts";
+import { createDirect } from "../../p2p/direct.ts";
+import { createHost, type Host } from "../../p2p/host.ts";
+import { DEFAULT_LIMITS } from "../../p2p/limits.ts";
 import { createNetwork } from "../../p2p/network.ts";
-import type { Log, Network, NetworkHandlers, NetworkOptions, Peer } from "../../p2p/types.ts";
+import { DIRECT, wireName } from "../../p2p/protocols.ts";
+import { createRequests } from "../../p2p/requests.ts";
+import type { Log, Network, NetworkHandlers, NetworkOptions, Peer, RequestHandler } from "../../p2p/types.ts";
 
 /** Real hosts on free loopback ports. */
 
@@ -53,6 +61,42 @@ export async function node(
   );
   await net.start();
   return { net, lines, frames, up, stop: () => net.stop() };
+}
+
+/**
+ * A peer of our chain that answers requests as it likes; all else is the project's own.
+ */
+export async function rogue(
+  seed: number,
+  target: string,
+  serve: Record<string, RequestHandler>,
+): Promise<{ host: Host; peerId: Peer; stop(): Promise<void> }> {
+  const options = {
+    listen: ["/ip4/127.0.0.1/tcp/0"],
+    bootnodes: [],
+    keySeed: new Uint8Array(32).fill(seed),
+    genesisHash: GENESIS,
+  };
+  const wire = (name: string) => wireName(GENESIS, name);
+  const log = logTo([]);
+  const host = await createHost(options, DEFAULT_LIMITS, {}, () => false);
+  const meters = createMeters();
+  const handlers = { onPeer: () => {}, onGone: () => {}, onFrame: () => {} };
+  const direct = createDirect({ host, protocol: wire(DIRECT), limits: DEFAULT_LIMITS, log, meters, handlers });
+  const requests = createRequests({ host, wire, limits: DEFAULT_LIMITS, log });
+  await direct.start();
+  for (const [name, handler] of Object.entries(serve)) await requests.serve(name, handler, meters.requests);
+  await host.start();
+  await host.dial(multiaddr(target));
+  return {
+    host,
+    peerId: host.peerId.toString(),
+    async stop() {
+      requests.stop();
+      await direct.stop();
+      await host.stop();
+    },
+  };
 }
 
 /** Waits for a condition that real sockets bring about. */
