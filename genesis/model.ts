@@ -132,6 +132,9 @@ export function initialModel(task: TaskSpec, id: Uint8Array): Int32Array {
   return model;
 }
 
+/** Largest magnitude of a lane: 12 significant bits, sign included. */
+export const MAX_LANE = 2047;
+
 /**
  * Exponent of a task's first lanes: a lane stands for 2^-12, so that updates up to 0.5 per parameter fit; from then on it follows
  * the median norm.

@@ -1,9 +1,6 @@
 import { PoflError } from "../../types/errors.ts";
 
-export { modelBytes, modelFromBytes, modelRoot } from "../../genesis/model.ts";
-
-/** Largest magnitude of a lane: 12 significant bits, sign included. */
-export const MAX_LANE = 2047;
+export { MAX_LANE, modelBytes, modelFromBytes, modelRoot } from "../../genesis/model.ts";
 
 /**
  * The int16 lanes of an update's blob, little-endian on every machine.

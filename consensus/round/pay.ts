@@ -1,5 +1,5 @@
 import type { Amount } from "../../types/primitives.ts";
-import { type Geometry, hasVerdict, type Votes, voters } from "./select.ts";
+import { type Geometry, hasVerdict, isHelpful, type Votes, voters } from "./select.ts";
 
 /**
  * What an update contributed, and what it is paid. The first formula (PROTOCOL section 8 leaves it open): leave-one-out, never
@@ -56,8 +56,8 @@ export function voteFactor(votes: Votes, fCommittee: number): bigint {
 /**
  * Pay per claim: of three quarters of the pool by positive contribution, of one quarter an even share, both times v_i. Shares are
  * taken of all claims, rejected ones included, so what a vote takes from one goes to no other but stays in the escrow.
- * The even share keeps the honest minority alive, whose contribution is often negative. A suspect is paid only if it contributes
- * and more institutions call it helpful than harmful: geometry and votes would otherwise both be against it.
+ * The even share keeps honest hospitals alive whose contribution is negative, as everyone's is near convergence. A suspect, which
+ * geometry speaks against, is paid only if it contributes and the committee's verdict is helpful.
  */
 export function payments(
   claims: readonly Claim[],
@@ -70,7 +70,7 @@ export function payments(
   const total = positive.reduce((sum, c) => sum + c, 0n);
   return claims.map(({ weight, central, votes }, i) => {
     const own = positive[i] as bigint;
-    const supported = own > 0n && hasVerdict(votes, fCommittee) && votes.helpful > votes.harmful;
+    const supported = own > 0n && isHelpful(votes, fCommittee);
     if (weight === 0 || !(central || supported)) return 0n;
     // share = 3/4 · own / total + 1/4 · 1 / n, over the common denominator; without any contribution only the even part.
     const [up, down] = total === 0n ? [1n, n] : [(EVEN_PART - 1n) * n * own + total, n * total];

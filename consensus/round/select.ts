@@ -64,6 +64,11 @@ export function isHarmful(votes: Votes, fCommittee: number): boolean {
   return hasVerdict(votes, fCommittee) && 2 * votes.harmful > voters(votes) && votes.harmful >= fCommittee + 1;
 }
 
+/** The mirror of the harmful verdict: a strict majority and at least f_c + 1 say helpful. */
+export function isHelpful(votes: Votes, fCommittee: number): boolean {
+  return hasVerdict(votes, fCommittee) && 2 * votes.helpful > voters(votes) && votes.helpful >= fCommittee + 1;
+}
+
 /** 1.0 of a clipping factor. */
 export const SCALE_ONE = 1 << 16;
 

@@ -1,0 +1,199 @@
+import fc from "fast-check";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { computeRound, type RoundInput, type RoundUpdate } from "../../consensus/round/compute.ts";
+import type { TaskSpec } from "../../genesis/task.ts";
+import { UPDATE_STATUS } from "../../types/round.ts";
+import { independentRound, type PlainResult } from "../independent/round.ts";
+import { blobOf, hash, lcg, learned, round, SEED, task, update } from "./round-fixture.ts";
+
+/** Two implementations of the sum agree bit for bit: model, root, status, score, contribution, weight, pay, exponent, median. */
+
+function independent({ spec, ...input }: RoundInput): PlainResult | undefined {
+  return independentRound({
+    aggregation: spec.aggregation,
+    scaleBits: spec.model.scaleBits,
+    minimumUpdates: spec.rounds.minimumUpdates,
+    ...input,
+    updates: [...input.updates],
+  });
+}
+
+const seen = new Map<string, number>();
+
+function compare(input: RoundInput): void {
+  const theirs = independent(input);
+  const ours = computeRound(input);
+  const note = (what: string) => seen.set(what, (seen.get(what) ?? 0) + 1);
+  if (ours.failure !== undefined) {
+    note(ours.failure);
+    assert.is(theirs, undefined, ours.why);
+    return;
+  }
+  assert.ok(theirs, "the independent sum finds no learning block");
+  const { result, model } = ours;
+  // Not by assert.equal: its difference of two long arrays takes for ever.
+  const differs = model.findIndex((v, k) => v !== theirs.model[k]);
+  assert.is(differs, -1, `parameter ${differs}: ${model[differs]} against ${theirs.model[differs]}`);
+  assert.equal(Buffer.from(result.modelRoot).toString("hex"), Buffer.from(theirs.modelRoot).toString("hex"));
+  assert.equal(
+    [result.fKrum, result.medianNorm, result.nextExponent, result.exponent],
+    [theirs.f, theirs.medianNorm, theirs.nextExponent, input.exponent],
+  );
+  const lines = result.updates.map((u) => ({
+    miner: u.miner,
+    status: UPDATE_STATUS[u.status] as string,
+    norm2: u.norm2,
+    score: u.krumScore,
+    contribution: BigInt.asIntN(64, u.contribution),
+    weight: u.weight,
+    pay: u.pay,
+  }));
+  // A malformed update has no norm in either.
+  assert.equal(lines, theirs.lines);
+  assert.ok(lines.reduce((s, l) => s + l.pay, 0n) <= input.pool, "more was paid than there is");
+  for (const l of lines) {
+    note(l.status);
+    if (l.pay > 0n) note("paid");
+    if (l.status !== "accepted" && l.status !== "accepted-clipped") assert.is(l.pay, 0n);
+  }
+  if (result.nextExponent !== input.exponent) note("exponent moved");
+}
+
+const permille = (min: number, max: number) => fc.integer({ min, max });
+const aggregationArb: fc.Arbitrary<Partial<TaskSpec["aggregation"]>> = fc.record({
+  f: fc.oneof({ weight: 4, arbitrary: fc.constant("auto" as const) }, fc.integer({ min: 0, max: 3 })),
+  maxF: fc.constantFrom(62, 1, 2),
+  weights: fc.constantFrom("equal" as const, "samples" as const),
+  weightCapPermille: fc.oneof(fc.constantFrom(1000, 2000, 1_000_000), permille(1000, 5000)),
+  normBoundPermille: permille(1000, 6000),
+  normFloorPermille: permille(0, 1000),
+  firstNormBound: fc.oneof(
+    fc.constantFrom(0.001, 64, 1_000_000, 1e-7),
+    fc.double({ min: 1e-4, max: 100, noNaN: true }),
+  ),
+  duplicateCosinePermille: permille(500, 1000),
+  duplicateDistancePermille: permille(0, 300),
+});
+
+/** Updates around a common direction, with every kind of misfit. */
+const updatesArb = fc
+  .record({
+    n: fc.integer({ min: 0, max: 11 }),
+    d: fc.integer({ min: 1, max: 24 }),
+    seed: fc.nat(),
+    spread: fc.nat(40),
+  })
+  .map(({ n, d, seed, spread }) => {
+    const next = lcg(seed);
+    const size = [3, 60, 400, 1500][Math.floor(next() * 4)] as number;
+    const base = Array.from({ length: d }, () => (next() - 0.5) * size);
+    const clamp = (x: number) => Math.max(-2047, Math.min(2047, Math.round(x)));
+    const updates: RoundUpdate[] = [];
+    const committee = Math.floor(next() * 13);
+    for (let i = 0; i < n; i++) {
+      let lanes = base.map((b) => clamp(b + (next() - 0.5) * size * (spread / 10)));
+      const kind = Math.floor(next() * 18);
+      const other = updates[Math.floor(next() * updates.length)];
+      if (kind === 0) lanes = lanes.map(() => 0);
+      if (kind === 1) lanes = lanes.map((q) => clamp(q * 30));
+      if (kind === 2) lanes = lanes.map((q) => clamp(-4 * q));
+      if (kind === 3) lanes = lanes.map((q) => clamp(q / 20));
+      if (kind === 4) lanes = lanes.map((_, k) => (k % 2 === 0 ? 2047 : -2047));
+      if (kind === 5) lanes[0] = next() < 0.5 ? 2048 : -2048;
+      if (kind === 6) lanes = [...lanes, 1];
+      let blob = blobOf(lanes);
+      if (kind === 7) blob = blob.slice(1);
+      if ((kind === 8 || kind === 9) && other) blob = other.blob;
+      const [a, b, c] = [next(), next(), next()].map((x) => x ** 3) as [number, number, number];
+      const cast = Math.floor(next() * (committee + 1));
+      const harmful = Math.floor((cast * a) / (a + b + c + 1e-9));
+      const neutral = Math.floor((cast * b) / (a + b + c + 1e-9));
+      updates.push(
+        update(i, [], {
+          blob,
+          institution: kind === 10 && other ? other.institution : hash(i),
+          samples: Math.floor(2 ** (32 * next()) - 1),
+          ...{ harmful, neutral, helpful: cast - harmful - neutral },
+        }),
+      );
+    }
+    return { updates, d, committee, next };
+  });
+
+test("on random rounds of every kind", () => {
+  const arb = fc.record({
+    made: updatesArb,
+    aggregation: aggregationArb,
+    exponent: fc.integer({ min: 0, max: 15 }),
+    median: fc.oneof(fc.constant(0), fc.integer({ min: -40, max: 40 })),
+    start: fc.constantFrom(0, 1, 2),
+    minimumUpdates: fc.constantFrom(1, 1, 3),
+    pool: fc.constantFrom(0n, 1n, 999_999_937n, 2n ** 63n),
+  });
+  fc.assert(
+    fc.property(arb, ({ made, aggregation, exponent, median, start, minimumUpdates, pool }) => {
+      const { updates, d, committee } = made;
+      const extremes = [0, 2 ** 31 - 1 - 3 * 2 ** exponent, -(2 ** 31) + 3 * 2 ** exponent];
+      const model = new Int32Array(d).fill(Math.max(-(2 ** 31), extremes[start] as number));
+      // A median near the norms of the round, so that bound and floor matter.
+      const norm = Math.max(1, ...updates.map((u) => u.blob.length)) * 20 * 2 ** exponent;
+      const medianNorm = median === 0 ? 0n : BigInt(Math.max(1, Math.round(norm * 2 ** (median / 10))));
+      const spec = task(aggregation, minimumUpdates);
+      compare(round(updates, { spec, model, exponent, medianNorm, committeeSize: committee, pool }));
+    }),
+    { numRuns: 2000, seed: 42, endOnFailure: true },
+  );
+  // The generator reaches everything; else agreement would say little.
+  const wanted = ["accepted", "accepted-clipped", "malformed", "too-large", "too-small", "duplicate", "harmful"];
+  for (const what of [...wanted, "paid", "too-few", "overflow", "exponent moved"]) {
+    assert.ok((seen.get(what) ?? 0) >= 20, `${what}: ${seen.get(what) ?? 0} times`);
+  }
+});
+
+test("on a model of several chunks, with extreme lanes and weights", () => {
+  const d = 150_000;
+  const next = lcg(3);
+  const updates = Array.from({ length: 5 }, (_, i) =>
+    update(
+      i,
+      Array.from({ length: d }, () => (next() < 0.5 ? 2047 : -2047)),
+      { samples: 2 ** 32 - 1 - i },
+    ),
+  );
+  const spec = task({ weights: "samples", weightCapPermille: 1_000_000, firstNormBound: 1_000_000 });
+  compare(round(updates, { spec, exponent: 12, model: new Int32Array(d).fill(-5) }));
+});
+
+test("the order of the input changes nothing", () => {
+  fc.assert(
+    fc.property(updatesArb, fc.nat(), ({ updates, d, committee }, seed) => {
+      const input = round(updates, { model: new Int32Array(d), committeeSize: committee, exponent: 4 });
+      const next = lcg(seed);
+      const shuffled = updates.map((u) => ({ u, key: next() })).sort((a, b) => a.key - b.key);
+      assert.equal(computeRound({ ...input, updates: shuffled.map((s) => s.u) }), computeRound(input));
+    }),
+    { numRuns: 300, seed: 7 },
+  );
+});
+
+test("n = 20, d = 50,000 takes well under a second", () => {
+  const d = 50_000;
+  const next = lcg(5);
+  const updates = Array.from({ length: 20 }, (_, i) =>
+    update(
+      i,
+      Array.from({ length: d }, () => Math.floor(next() * 400) - 200),
+    ),
+  );
+  const input = round(updates, { seed: SEED, exponent: 8 });
+  learned(input);
+  const started = performance.now();
+  learned(input);
+  const ms = performance.now() - started;
+  console.log(`n = 20, d = 50,000: ${ms.toFixed(0)} ms`);
+  // A generous bound on a shared machine: something quadratic in d would take minutes.
+  assert.ok(ms < 5000);
+});
+
+test.run();

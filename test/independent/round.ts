@@ -1,0 +1,323 @@
+import { createHash } from "node:crypto";
+
+/**
+ * The sum of a round, once more, written from docs/protocol.md ("Learning round") and from no other code of this repository:
+ * bigints throughout, distances from differences, roots by bisection. What the node computes must be equal to it, bit for bit.
+ */
+
+export type PlainUpdate = {
+  miner: number;
+  institution: Uint8Array;
+  samples: number;
+  blob: Uint8Array;
+  harmful: number;
+  neutral: number;
+  helpful: number;
+};
+
+export type PlainRound = {
+  /** The task's `aggregation`, as in its JSON. */
+  aggregation: {
+    f: "auto" | number;
+    maxF: number;
+    weights: "equal" | "samples";
+    weightCapPermille: number;
+    normBoundPermille: number;
+    normFloorPermille: number;
+    firstNormBound: number;
+    duplicateCosinePermille: number;
+    duplicateDistancePermille: number;
+  };
+  scaleBits: number;
+  minimumUpdates: number;
+  /** seed of the block before. */
+  seed: Uint8Array;
+  model: Int32Array;
+  exponent: number;
+  medianNorm: bigint;
+  committeeSize: number;
+  pool: bigint;
+  updates: PlainUpdate[];
+};
+
+export type PlainLine = {
+  miner: number;
+  status: string;
+  norm2: bigint;
+  score: bigint;
+  contribution: bigint;
+  weight: bigint;
+  pay: bigint;
+};
+
+export type PlainResult = {
+  model: Int32Array;
+  modelRoot: Uint8Array;
+  f: number;
+  medianNorm: bigint;
+  nextExponent: number;
+  /** Ascending by miner. */
+  lines: PlainLine[];
+};
+
+/** @returns undefined when the block may carry no learning */
+export function independentRound(round: PlainRound): PlainResult | undefined {
+  const { aggregation: rule, exponent, committeeSize } = round;
+  if (round.updates.length < round.minimumUpdates) return undefined;
+  const d = round.model.length;
+  const unit = 2n ** BigInt(exponent);
+  const liars = committeeSize < 1 ? 0 : Math.floor((committeeSize - 1) / 3);
+
+  const lines = new Map<PlainUpdate, PlainLine>();
+  const walk = [...round.updates].sort((a, b) => {
+    const [x, y] = [orderKey(round.seed, a), orderKey(round.seed, b)];
+    return x === y ? a.miner - b.miner : x < y ? -1 : 1;
+  });
+  const vectors = new Map<PlainUpdate, bigint[]>();
+  const kept: PlainUpdate[] = [];
+  const vec = (u: PlainUpdate) => vectors.get(u) as bigint[];
+  for (const u of walk) {
+    const line = { miner: u.miner, status: "", norm2: 0n, score: 0n, contribution: 0n, weight: 0n, pay: 0n };
+    lines.set(u, line);
+    const v = readLanes(u.blob);
+    if (v === undefined || v.length !== d || v.some((q) => q > 2047n || q < -2047n)) {
+      line.status = "malformed";
+      continue;
+    }
+    vectors.set(u, v);
+    line.norm2 = dot(v, v);
+    // Everything squared, times a million for the per mille.
+    const size = line.norm2 * unit * unit * 1_000_000n;
+    const reference = round.medianNorm > 0n ? round.medianNorm : firstBound(rule.firstNormBound, round.scaleBits);
+    const over = round.medianNorm > 0n ? BigInt(rule.normBoundPermille) : 1000n;
+    const under = round.medianNorm > 0n ? BigInt(rule.normFloorPermille) : 0n;
+    if (size > (reference * over) ** 2n) line.status = "too-large";
+    else if (line.norm2 === 0n || size < (reference * under) ** 2n) line.status = "too-small";
+    else if (kept.some((k) => same(k.institution, u.institution) || isCopy(vec(k), v, rule))) line.status = "duplicate";
+    else kept.push(u);
+  }
+
+  const n = kept.length;
+  let f: number;
+  if (rule.f === "auto") {
+    f = 0;
+    while (f < rule.maxF && n >= 2 * (f + 1) + 3) f++;
+  } else {
+    f = rule.f;
+    if (n < 2 * f + 3) return undefined;
+  }
+  for (const u of kept) {
+    const far = kept.filter((k) => k !== u).map((k) => squaredDistance(vec(u), vec(k)));
+    far.sort((a, b) => Number(a > b) - Number(a < b));
+    for (let t = 0; t < n - f - 2; t++) (lines.get(u) as PlainLine).score += far[t] as bigint;
+  }
+  const score = (u: PlainUpdate) => (lines.get(u) as PlainLine).score;
+  const better = (u: PlainUpdate, v: PlainUpdate) =>
+    score(u) < score(v) || (score(u) === score(v) && kept.indexOf(u) < kept.indexOf(v));
+  const central = kept.filter((u) => kept.filter((v) => better(v, u)).length < n - f);
+  for (const u of kept) {
+    const cast = u.harmful + u.neutral + u.helpful;
+    const guilty = cast >= 2 * liars + 1 && u.harmful > cast - u.harmful && u.harmful > liars;
+    (lines.get(u) as PlainLine).status = guilty ? "harmful" : central.includes(u) ? "accepted" : "accepted-clipped";
+  }
+  const is = (u: PlainUpdate, status: string) => lines.get(u)?.status === status;
+  const entering = kept.filter((u) => !is(u, "harmful"));
+  const norm2 = (u: PlainUpdate) => dot(vec(u), vec(u));
+  const good = central.filter((u) => !is(u, "harmful"));
+  const target2 = lower((good.length > 0 ? good : central).map(norm2)) ?? 0n;
+
+  // Weighted mean in model units.
+  const counts = entering.map((u) => BigInt(u.samples));
+  const cap = ((lower(counts) ?? 0n) * BigInt(rule.weightCapPermille)) / 1000n;
+  entering.forEach((u, i) => {
+    let w = 1n;
+    if (rule.weights === "samples") {
+      w = counts[i] as bigint;
+      if (w > cap) w = cap;
+      if (w < 1n) w = 1n;
+    }
+    (lines.get(u) as PlainLine).weight = w;
+  });
+  const weight = (u: PlainUpdate) => (lines.get(u) as PlainLine).weight;
+  const all = entering.reduce((s, u) => s + weight(u), 0n);
+  const next = new Int32Array(d);
+  const clipped = entering.map((u) => {
+    const s = is(u, "accepted") ? 65536n : factor(norm2(u), target2);
+    return { w: weight(u), v: vec(u).map((q) => nearest(q * s, 65536n)) };
+  });
+  for (let k = 0; k < d; k++) {
+    let sum = 0n;
+    for (const { w, v } of clipped) sum += w * (v[k] as bigint);
+    const value = BigInt(round.model[k] as number) + (all > 0n ? nearest(sum * unit, all) : 0n);
+    if (value >= 2n ** 31n || value < -(2n ** 31n)) return undefined;
+    next[k] = Number(value);
+  }
+
+  // Contributions and pay.
+  let positive = 0n;
+  for (const u of kept) {
+    const line = lines.get(u) as PlainLine;
+    const others = entering.filter((v) => v !== u);
+    const down = others.reduce((s, v) => s + weight(v), 0n) * 65536n * 65536n;
+    let up = 0n;
+    for (const v of others) up += weight(v) * factor(norm2(v), target2) * dot(vec(u), vec(v));
+    up *= factor(norm2(u), target2);
+    if (down > 0n) line.contribution = up < 0n ? -(-up / down) : up / down;
+    if (line.contribution > 0n) positive += line.contribution;
+  }
+  for (const u of entering) {
+    const line = lines.get(u) as PlainLine;
+    const own = line.contribution > 0n ? line.contribution : 0n;
+    const cast = u.harmful + u.neutral + u.helpful;
+    const verdict = cast >= 2 * liars + 1;
+    if (is(u, "accepted-clipped") && !(verdict && own > 0n && u.helpful > liars && 2 * u.helpful > cast)) continue;
+    let v = 65536n;
+    if (verdict) {
+      const points = [...Array(u.harmful).fill(0n), ...Array(u.neutral).fill(1n), ...Array(u.helpful).fill(2n)];
+      const counted = points.slice(liars) as bigint[];
+      v = (65536n * counted.reduce((s, p) => s + p, 0n)) / BigInt(2 * counted.length);
+    }
+    // pool · v · (3/4 · own / positive + 1/4 · 1 / n), rounded down once.
+    const N = BigInt(n);
+    if (positive > 0n) line.pay = (round.pool * v * (3n * own * N + positive)) / (65536n * 4n * positive * N);
+    else line.pay = (round.pool * v) / (65536n * 4n * N);
+  }
+
+  const sizes = entering.map((u) => {
+    const own = norm2(u);
+    return is(u, "accepted") || own < target2 ? own : target2;
+  });
+  const middle = lower(sizes);
+  const medianNorm = middle === undefined ? round.medianNorm : root(middle * unit * unit);
+  return {
+    model: next,
+    modelRoot: independentModelRoot(next),
+    f,
+    medianNorm,
+    nextExponent: middle === undefined ? exponent : stepExponent(exponent, medianNorm, d),
+    lines: [...lines.values()].sort((a, b) => a.miner - b.miner),
+  };
+}
+
+/** One up when the expected peak lane min(1, 4/√d)·m passes 2^10, one down when it is below 2^9; within 0 to 15. */
+function stepExponent(exponent: number, m: bigint, d: number): number {
+  // peak² = m²·16/d (at most m²), in lane units m / 2^e; compared without division.
+  const peak2TimesD = m * m * (d < 16 ? BigInt(d) : 16n);
+  const lane = (x: bigint) => (x * 2n ** BigInt(exponent)) ** 2n * BigInt(d);
+  if (m === 0n) return exponent;
+  if (peak2TimesD > lane(1024n)) return exponent === 15 ? 15 : exponent + 1;
+  if (peak2TimesD < lane(512n)) return exponent === 0 ? 0 : exponent - 1;
+  return exponent;
+}
+
+function isCopy(a: bigint[], b: bigint[], rule: PlainRound["aggregation"]): boolean {
+  const [aa, bb, ab] = [dot(a, a), dot(b, b), dot(a, b)];
+  const larger = aa < bb ? bb : aa;
+  if (squaredDistance(a, b) * 1000n > larger * BigInt(rule.duplicateDistancePermille)) return false;
+  return ab > 0n && (ab * 1000n) ** 2n >= BigInt(rule.duplicateCosinePermille) ** 2n * aa * bb;
+}
+
+/** Largest s of at most 2^16 with s · |u| ≤ 2^16 · target. */
+function factor(norm2: bigint, target2: bigint): bigint {
+  let [low, high] = [0n, 65536n];
+  while (low < high) {
+    const s = (low + high + 1n) / 2n;
+    if (s * s * norm2 <= target2 << 32n) low = s;
+    else high = s - 1n;
+  }
+  return low;
+}
+
+function root(x: bigint): bigint {
+  let [low, high] = [0n, 1n];
+  while (high * high <= x) high *= 2n;
+  while (low + 1n < high) {
+    const mid = (low + high) / 2n;
+    if (mid * mid <= x) low = mid;
+    else high = mid;
+  }
+  return low;
+}
+
+/** Nearest whole number to a / b, halves away from zero. */
+function nearest(a: bigint, b: bigint): bigint {
+  if (a < 0n) return -nearest(-a, b);
+  return a / b + ((a % b) * 2n >= b ? 1n : 0n);
+}
+
+function lower(values: bigint[]): bigint | undefined {
+  const sorted = [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return sorted[Math.ceil(sorted.length / 2) - 1];
+}
+
+function dot(a: bigint[], b: bigint[]): bigint {
+  let s = 0n;
+  for (let k = 0; k < a.length; k++) s += (a[k] as bigint) * (b[k] as bigint);
+  return s;
+}
+
+function squaredDistance(a: bigint[], b: bigint[]): bigint {
+  let s = 0n;
+  for (let k = 0; k < a.length; k++) s += ((a[k] as bigint) - (b[k] as bigint)) ** 2n;
+  return s;
+}
+
+function readLanes(blob: Uint8Array): bigint[] | undefined {
+  if (blob.length % 2 === 1) return undefined;
+  return Array.from({ length: blob.length / 2 }, (_, k) =>
+    BigInt.asIntN(16, BigInt(blob[2 * k] as number) + 256n * BigInt(blob[2 * k + 1] as number)),
+  );
+}
+
+/** firstNormBound · 2^scaleBits, rounded down: a double is a whole number over a power of two, so this is exact. */
+function firstBound(value: number, scaleBits: number): bigint {
+  let [mantissa, shift] = [value, 0];
+  while (!Number.isInteger(mantissa) && shift < 1100) {
+    mantissa *= 2;
+    shift++;
+  }
+  return (BigInt(mantissa) * 2n ** BigInt(scaleBits)) / 2n ** BigInt(shift);
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return hex(a) === hex(b);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+function tagged(tag: string, ...parts: Uint8Array[]): Uint8Array {
+  const t = createHash("sha256").update(tag).digest();
+  return createHash("sha256")
+    .update(Buffer.concat([t, t, ...parts]))
+    .digest();
+}
+
+function orderKey(seed: Uint8Array, u: PlainUpdate): string {
+  return hex(tagged("pofl/canonical-order/1", seed, u.institution));
+}
+
+/** The blob root of the model's int32 little-endian bytes. */
+export function independentModelRoot(model: Int32Array): Uint8Array {
+  const bytes = Buffer.alloc(4 * model.length);
+  model.forEach((v, k) => {
+    bytes.writeInt32LE(v, 4 * k);
+  });
+  let leaves: Uint8Array[] = [];
+  for (let at = 0; at === 0 || at < bytes.length; at += 262_144) {
+    leaves.push(tagged("pofl/blob/leaf/1", bytes.subarray(at, at + 262_144)));
+  }
+  // Level by level, an odd last one rising unchanged: the tree of RFC 6962, built from below.
+  while (leaves.length > 1) {
+    const level: Uint8Array[] = [];
+    for (let i = 0; i < leaves.length; i += 2) {
+      const [a, b] = [leaves[i] as Uint8Array, leaves[i + 1]];
+      level.push(b ? tagged("pofl/blob/node/1", a, b) : a);
+    }
+    leaves = level;
+  }
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(bytes.length));
+  return tagged("pofl/blob/root/1", size, leaves[0] as Uint8Array);
+}
