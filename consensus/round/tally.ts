@@ -9,7 +9,6 @@ import {
   type Metrics,
   NEUTRAL,
   NO_REVEAL,
-  NO_VOTE,
   type UpdateVote,
 } from "../../types/round.ts";
 import { faults } from "../committee.ts";
@@ -23,7 +22,7 @@ export type TallyInput = Pick<Learning, "pledges" | "attestations"> & {
   readonly committee: readonly number[];
 };
 
-/** One commitment and the votes on it, one per institution, the owner's left out. */
+/** One commitment and the votes on it, the owner's left out. */
 export type CountedUpdate = {
   readonly miner: number;
   readonly institution: Hash;
@@ -84,22 +83,14 @@ export function tally({ validators, committee, pledges, attestations }: TallyInp
   return { included, notHeld, noReveal, metrics: medianMetrics(attestations.flatMap((a) => a.message.metrics)) };
 }
 
-/** Votes per institution: several seats of one count once, and not at all when they contradict one another. */
+/** Votes of the members that hold the update. An institution has one validator at most, so members are institutions. */
 function countVotes(
   by: readonly { member: number; said: AttestedUpdate }[],
   validators: readonly Validator[],
   owner: Hash,
 ): { harmful: number; neutral: number; helpful: number } {
-  const votes = new Map<string, UpdateVote>();
-  for (const { member, said } of by) {
-    const institution = validators[member]?.institution as Hash;
-    if (said.status !== HELD || said.vote === NO_VOTE || bytesEqual(institution, owner)) continue;
-    const key = toHex(institution);
-    const before = votes.get(key);
-    votes.set(key, before === undefined || before === said.vote ? (said.vote as UpdateVote) : NO_VOTE);
-  }
-  const cast = [...votes.values()];
-  const number = (vote: UpdateVote) => cast.filter((v) => v === vote).length;
+  const others = by.filter((b) => !bytesEqual(validators[b.member]?.institution as Hash, owner));
+  const number = (vote: UpdateVote) => others.filter(({ said }) => said.status === HELD && said.vote === vote).length;
   return { harmful: number(HARMFUL), neutral: number(NEUTRAL), helpful: number(HELPFUL) };
 }
 

@@ -2,22 +2,9 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { computeRound, type RoundUpdate } from "../../consensus/round/compute.ts";
 import { lanesOf, modelBytes, modelFromBytes, modelRoot } from "../../consensus/round/model.ts";
-import { rankMiners } from "../../consensus/round/rank.ts";
 import { isHarmful } from "../../consensus/round/select.ts";
 import { RoundResult } from "../../types/round.ts";
-import {
-  blobOf,
-  canonicalOrder,
-  hash,
-  lcg,
-  learned,
-  round,
-  SEED,
-  statuses,
-  task,
-  update,
-  validators,
-} from "./round-fixture.ts";
+import { blobOf, canonicalOrder, hash, lcg, learned, round, statuses, task, update } from "./round-fixture.ts";
 
 /** What becomes of one update, the only one of the round. */
 function fate(lanes: readonly number[], more: Parameters<typeof round>[1] = {}, of: Partial<RoundUpdate> = {}): string {
@@ -275,31 +262,6 @@ test("four hospitals: f = 0, all central, all paid", () => {
   assert.is(result.fKrum, 0);
   assert.equal(statuses(result), ["accepted", "accepted", "accepted", "accepted"]);
   assert.ok(result.updates.every((u) => u.pay > 1_000_000n / 16n));
-});
-
-test("ranking: pay, then contribution, then canonical order; only who entered", () => {
-  const { result } = learned(round(hospitals(4, 14, 5).map((u, i) => update(i, u, { helpful: 3 }))));
-  const set = validators(4);
-  const rank = (edit: (u: (typeof result.updates)[number]) => Partial<(typeof result.updates)[number]>) =>
-    rankMiners({ ...result, updates: result.updates.map((u) => ({ ...u, ...edit(u) })) }, set, SEED).map((a) =>
-      set.findIndex((v) => v.address.every((b, k) => b === a[k])),
-    );
-  assert.equal(
-    rank((u) => ({ pay: BigInt(u.miner) })),
-    [3, 2, 1, 0],
-  );
-  assert.equal(
-    rank((u) => ({ pay: 0n, contribution: BigInt.asUintN(64, BigInt(1 - u.miner)) })),
-    [0, 1, 2, 3],
-  );
-  assert.equal(
-    rank(() => ({ pay: 1n, contribution: 0n })),
-    canonicalOrder([0, 1, 2, 3]),
-  );
-  assert.equal(
-    rank((u) => ({ pay: 1n, contribution: 0n, status: u.miner === 2 ? 6 : u.miner === 1 ? 1 : 0 })),
-    canonicalOrder([0, 1, 3]),
-  );
 });
 
 test.run();
