@@ -1,0 +1,32 @@
+import { InvalidArgumentError } from "commander";
+import { errorText } from "../types/errors.ts";
+import { fromHex, parseAmount, toHex } from "../types/primitives.ts";
+
+/** Readers of arguments and flags; what they refuse is a usage error (exit code 2) that names the flag. */
+
+export const whole =
+  (min = 0) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^\d{1,15}$/.test(text) || value < min) throw new InvalidArgumentError(`Must be a whole number from ${min}.`);
+    return value;
+  };
+
+/** An amount in the smallest unit, kept as a decimal string. */
+export function amount(text: string): string {
+  try {
+    return parseAmount(text).toString();
+  } catch (error) {
+    throw new InvalidArgumentError(`${errorText(error)}.`);
+  }
+}
+
+export const hex =
+  (bytes: number) =>
+  (text: string): string => {
+    try {
+      return toHex(fromHex(text, bytes));
+    } catch (error) {
+      throw new InvalidArgumentError(`${errorText(error)}.`);
+    }
+  };

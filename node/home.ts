@@ -1,0 +1,175 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { addressOf } from "../crypto/domain.ts";
+import { taggedHash } from "../crypto/hash.ts";
+import { type Genesis, genesisHash, parseGenesis } from "../genesis/genesis.ts";
+import { errorText, isPoflError, PoflError } from "../types/errors.ts";
+import { type Hash, toHex } from "../types/primitives.ts";
+import { type ConfigOverrides, renderConfig } from "./config.ts";
+import {
+  type AskPassword,
+  newNodeKey,
+  newValidatorKey,
+  protect,
+  readNodeKey,
+  readValidatorKey,
+  type ValidatorKeys,
+} from "./keyfiles.ts";
+import { takeLock } from "./lock.ts";
+
+/** The folder of one node: settings and keys under `config/`, everything that the node itself writes under `data/`. */
+
+export type HomePaths = {
+  readonly dir: string;
+  readonly config: string;
+  readonly genesis: string;
+  readonly nodeKey: string;
+  readonly validatorKey: string;
+  /** What others need of this node to name it in a genesis file: public keys only. */
+  readonly validator: string;
+  readonly accounts: string;
+  readonly data: string;
+  readonly lock: string;
+};
+
+export function homePaths(home: string): HomePaths {
+  const dir = resolve(home);
+  const config = join(dir, "config");
+  const data = join(dir, "data");
+  return {
+    dir,
+    config: join(config, "config.toml"),
+    genesis: join(config, "genesis.json"),
+    nodeKey: join(config, "node_key"),
+    validatorKey: join(config, "validator_key"),
+    validator: join(config, "validator.json"),
+    accounts: join(dir, "accounts"),
+    data,
+    lock: join(data, "LOCK"),
+  };
+}
+
+export type Home = {
+  readonly paths: HomePaths;
+  readonly genesis: Genesis;
+  readonly genesisHash: Hash;
+  /** Seed of the libp2p identity (Ed25519). */
+  readonly nodeKey: Uint8Array;
+  readonly keys: ValidatorKeys;
+};
+
+/** A validator as a genesis file lists it. */
+export type GenesisValidator = Genesis["validators"][number];
+
+/** Institutions are named by a hash; without registrars anyone may choose a name, and one miner bonds under each. */
+export function institutionId(name: string): Hash {
+  return taggedHash("pofl/institution/1", new TextEncoder().encode(name));
+}
+
+/** @param stake smallest unit, decimal */
+export function genesisValidator(moniker: string, keys: ValidatorKeys, stake: string): GenesisValidator {
+  return {
+    moniker,
+    address: toHex(addressOf(keys.account.publicKey)),
+    consensusKey: toHex(keys.consensus.publicKey),
+    vrfKey: toHex(keys.vrf.publicKey),
+    institution: toHex(institutionId(moniker)),
+    stake,
+  };
+}
+
+/** Writes a file that must not exist yet; secrets are readable by their owner only. */
+export function writeNew(file: string, text: string, mode = 0o644): void {
+  try {
+    writeFileSync(file, text, { flag: "wx", mode });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") {
+      throw new PoflError("ALREADY_EXISTS", `${file}: exists already and is left as it is`, { file }, { cause });
+    }
+    throw new PoflError("HOME_UNWRITABLE", `${file}: can't be written: ${errorText(cause)}`, { file }, { cause });
+  }
+}
+
+export function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new PoflError("HOME_UNWRITABLE", `${dir}: can't be made: ${errorText(cause)}`, { file: dir }, { cause });
+  }
+}
+
+export type NewHome = { readonly paths: HomePaths; readonly keys: ValidatorKeys; readonly nodeKey: Uint8Array };
+
+/**
+ * Makes a home with fresh keys and without a genesis file (`writeGenesis` adds it).
+ * @param password seals the validator's keys; "" leaves them plain
+ * @throws PoflError ALREADY_EXISTS (nothing is overwritten), HOME_UNWRITABLE
+ */
+export async function createHome(dir: string, config: ConfigOverrides, password = ""): Promise<NewHome> {
+  const paths = homePaths(dir);
+  for (const file of [paths.config, paths.nodeKey, paths.validatorKey]) {
+    if (!existsSync(file)) continue;
+    const why = "this home exists already; give another --home, or start it with `pofl start`";
+    throw new PoflError("ALREADY_EXISTS", `${file}: ${why}`, { file });
+  }
+  for (const folder of [paths.dir, join(paths.dir, "config"), paths.data]) makeFolder(folder);
+  const { text, keys } = newValidatorKey();
+  writeNew(paths.nodeKey, newNodeKey(), 0o600);
+  writeNew(paths.validatorKey, await protect(text, password), 0o600);
+  writeNew(paths.config, renderConfig(config));
+  return { paths, keys, nodeKey: await readNodeKey(paths.nodeKey) };
+}
+
+export function writeGenesis(paths: HomePaths, genesis: Genesis): void {
+  writeNew(paths.genesis, `${JSON.stringify(genesis, null, 2)}\n`);
+}
+
+/**
+ * Reads and checks a genesis file.
+ * @throws PoflError NO_GENESIS (can't be read), BAD_JSON, BAD_GENESIS: with the file and the JSON path
+ */
+export function readGenesis(file: string): Genesis {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    const why = `${errorText(cause)}; ask the network for its genesis file`;
+    throw new PoflError("NO_GENESIS", `${file}: can't be read: ${why}`, { file }, { cause });
+  }
+  try {
+    return parseGenesis(text);
+  } catch (cause) {
+    if (!isPoflError(cause)) throw cause;
+    throw new PoflError(cause.code, `${file}: ${cause.message}`, { ...cause.data, file }, { cause });
+  }
+}
+
+/**
+ * Loads a home: genesis and keys. Settings are loaded apart (config.ts), since flags may change them.
+ * @throws PoflError NO_HOME, NO_GENESIS, BAD_JSON, BAD_GENESIS, KEY_UNREADABLE, BAD_KEY_FILE, PASSWORD_NEEDED, WRONG_PASSWORD
+ */
+export async function openHome(dir: string, ask?: AskPassword): Promise<Home> {
+  const paths = homePaths(dir);
+  if (!existsSync(paths.config)) {
+    throw new PoflError("NO_HOME", `${paths.dir}: not a home of a node; make one with \`pofl init --home ${dir}\``, {
+      file: paths.dir,
+    });
+  }
+  const genesis = readGenesis(paths.genesis);
+  return {
+    paths,
+    genesis,
+    genesisHash: genesisHash(genesis),
+    nodeKey: await readNodeKey(paths.nodeKey),
+    keys: await readValidatorKey(paths.validatorKey, ask),
+  };
+}
+
+/**
+ * Takes the home for this process until the returned function is called.
+ * @throws PoflError HOME_LOCKED with the process id; HOME_UNWRITABLE
+ */
+export function lockHome(paths: HomePaths): () => void {
+  makeFolder(paths.data);
+  return takeLock(paths.lock);
+}

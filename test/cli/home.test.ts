@@ -1,0 +1,124 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { keyPair } from "../../crypto/ed25519.ts";
+import { devnetGenesis } from "../../genesis/presets.ts";
+import { createHome, genesisValidator, homePaths, lockHome, openHome, writeGenesis } from "../../node/home.ts";
+import { accountText, readAccount, readAccountKey } from "../../node/keyfiles.ts";
+import { inFolder, refused } from "./support.ts";
+
+async function newHome(dir: string, password = "") {
+  const home = await createHome(dir, { node: { moniker: "north" } }, password);
+  const validator = genesisValidator("north", home.keys, "10000000000");
+  const genesis = devnetGenesis({
+    chainId: "home-test",
+    genesisTime: "2026-01-01T00:00:00.000Z",
+    validators: [validator],
+    accounts: [],
+  });
+  writeGenesis(home.paths, genesis);
+  return { ...home, genesis };
+}
+
+test("a home reads back what was made; secrets are for their owner only", () =>
+  inFolder(async (dir) => {
+    const made = await newHome(join(dir, "home"));
+    const home = await openHome(join(dir, "home"));
+    assert.equal(home.keys, made.keys);
+    assert.equal(home.nodeKey, made.nodeKey);
+    assert.equal(home.genesis, made.genesis);
+    for (const file of [home.paths.nodeKey, home.paths.validatorKey]) assert.is(statSync(file).mode & 0o777, 0o600);
+    const seeds = [home.keys.account, home.keys.consensus, home.keys.vrf].map((k) =>
+      Buffer.from(k.secret).toString("hex"),
+    );
+    assert.is(new Set([...seeds, Buffer.from(home.nodeKey).toString("hex")]).size, 4);
+  }));
+
+test("nothing is ever overwritten", () =>
+  inFolder(async (dir) => {
+    const { paths } = await newHome(dir);
+    const before = readFileSync(paths.validatorKey, "utf8");
+    await refused(() => createHome(dir, {}), "ALREADY_EXISTS");
+    assert.is(readFileSync(paths.validatorKey, "utf8"), before);
+  }));
+
+test("sealed keys open with their password and no other", () =>
+  inFolder(async (dir) => {
+    const { keys, paths } = await newHome(dir, "correct horse");
+    assert.not.match(readFileSync(paths.validatorKey, "utf8"), Buffer.from(keys.account.secret).toString("hex"));
+    assert.equal((await openHome(dir, () => "correct horse")).keys, keys);
+    assert.match((await refused(() => openHome(dir, () => "wrong"), "WRONG_PASSWORD")).message, /validator_key/);
+    await refused(() => openHome(dir), "PASSWORD_NEEDED");
+  }));
+
+const damage: [id: string, file: "genesis" | "nodeKey" | "validatorKey", text: string, code: string, says: RegExp][] = [
+  ["genesis cut short", "genesis", '{"chainId": "x"', "BAD_JSON", /genesis\.json.*not JSON/],
+  ["genesis with a field unknown", "genesis", '{"chain": 1}', "BAD_GENESIS", /genesis\.json: genesis: \$/],
+  ["node key not JSON", "nodeKey", "0x00", "BAD_KEY_FILE", /node_key: not JSON/],
+  ["node key too short", "nodeKey", '{"network":"0x00"}', "BAD_KEY_FILE", /node_key: field network/],
+  ["validator key without vrf", "validatorKey", '{"account":"0x00"}', "BAD_KEY_FILE", /validator_key/],
+  ["validator key empty", "validatorKey", "", "BAD_KEY_FILE", /validator_key: not JSON/],
+  ["keystore of another version", "validatorKey", '{"version":9}', "BAD_KEYSTORE", /validator_key/],
+];
+for (const [id, file, text, code, says] of damage) {
+  test(`a damaged file is named: ${id}`, () =>
+    inFolder(async (dir) => {
+      const { paths } = await newHome(dir);
+      writeFileSync(paths[file], text);
+      assert.match((await refused(() => openHome(dir, () => "x"), code)).message, says);
+    }));
+}
+
+test("what is wrong with a key file is said without quoting it", () =>
+  inFolder(async (dir) => {
+    const { paths, keys } = await newHome(dir);
+    const secret = Buffer.from(keys.vrf.secret).toString("hex");
+    writeFileSync(paths.validatorKey, readFileSync(paths.validatorKey, "utf8").replace(`0x${secret}`, `0y${secret}`));
+    const error = await refused(() => openHome(dir), "BAD_KEY_FILE");
+    assert.not.match(error.message, secret);
+    assert.match(error.message, /field vrf/);
+  }));
+
+test("no home, no genesis, an account's file of other keys", () =>
+  inFolder(async (dir) => {
+    await refused(() => openHome(join(dir, "none")), "NO_HOME");
+    await createHome(dir, {});
+    await refused(() => openHome(dir), "NO_GENESIS");
+    const [one, two] = [keyPair(new Uint8Array(32).fill(1)), keyPair(new Uint8Array(32).fill(2))];
+    const file = join(dir, "a.json");
+    writeFileSync(file, await accountText(one, ""));
+    assert.equal(await readAccountKey(file), one);
+    const text = await accountText(two, "");
+    writeFileSync(
+      file,
+      JSON.stringify({ ...JSON.parse(text), address: JSON.parse(await accountText(one, "")).address }),
+    );
+    await refused(() => readAccountKey(file), "BAD_KEY_FILE");
+    writeFileSync(file, await accountText(one, "pw"));
+    assert.is(readAccount(file).secret, undefined);
+    assert.equal(await readAccountKey(file, () => "pw"), one);
+  }));
+
+test("one process per home: the living one is named, a dead one's lock is taken over", () =>
+  inFolder(async (dir) => {
+    const { paths } = await newHome(dir);
+    const unlock = lockHome(paths);
+    assert.match((await refused(() => lockHome(paths), "HOME_LOCKED")).message, new RegExp(`process ${process.pid} `));
+    unlock();
+    unlock();
+    lockHome(paths)();
+    const child = spawn(process.execPath, ["-e", ""]);
+    await once(child, "close");
+    writeFileSync(homePaths(dir).lock, `${child.pid} 1\n`);
+    lockHome(paths)();
+    // The same id, started at another time: a container in which every node is process 1.
+    writeFileSync(homePaths(dir).lock, `${process.pid} 1\n`);
+    lockHome(paths)();
+    writeFileSync(homePaths(dir).lock, "");
+    lockHome(paths)();
+  }));
+
+test.run();
