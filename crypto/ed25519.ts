@@ -13,17 +13,17 @@ import { bytesEqual, PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from "../types/primitiv
 /**
  * Ed25519 (RFC 8032) under exactly one verification rule; libraries differ on unusual input, and a difference splits a chain.
  *
- * The rule: A is a canonical encoding of a point that is not of small order; S < L; R equals, byte for byte, the
- * encoding of sB − kA with k = SHA-512(R ‖ A ‖ M) mod L.
+ * The rule: A and R are canonical encodings (y < p) and not of small order; S < L; R equals, byte for byte, the encoding of
+ * sB − kA with k = SHA-512(R ‖ A ‖ M) mod L.
  *
- * Why `verify` (OpenSSL) and `verifyPortable` (noble's points) are equal on every input:
- * - OpenSSL computes that same equation, cofactorless, with k reduced mod L, and compares bytes. R is never decoded, so a
- *   non-canonical R (y ≥ p, or x = 0 with the sign bit) equals no encoding and fails in both without a check of its own;
- *   an R with a torsion component fails for a torsion-free A because sB − kA then has none.
+ * Why `verify` (Node's OpenSSL) and `verifyPortable` (noble's points) are equal on every input:
+ * - OpenSSL computes that same equation, cofactorless, with k reduced mod L, and compares bytes. R is never decoded: one with a
+ *   torsion component fails for a torsion-free A because sB − kA has none.
+ * - OpenSSL decodes A loosely: it takes y ≥ p, and x = 0 with the sign bit. noble is strict. A point with x = 0 has y = ±1 and
+ *   is of small order, so y < p and the list of small-order y close this difference before either is asked.
+ * - Node 24 refuses A and R of small order (nodejs/node#64026), Node 20 and 22 don't. The same check settles that as well;
+ *   no honest signer ever makes such an R.
  * - OpenSSL checks S < L itself; both paths check it before, so that nothing hangs on a library's version.
- * - OpenSSL decodes A loosely: it takes y ≥ p, and x = 0 with the sign bit. noble is strict. This is the one difference, and
- *   `decodable` closes it before either is asked. A point with x = 0 has y = ±1 and is of small order, so y < p and the list
- *   of small-order y suffice.
  * - A with a torsion component: both compute kA with the same integer k < L, so they agree; but whether it verifies depends
  *   on k, so such keys are refused where keys are registered (`checkPublicKey`).
  */
@@ -50,16 +50,20 @@ function littleEndian(bytes: Uint8Array): bigint {
   return BigInt(`0x${Buffer.from(bytes).reverse().toString("hex")}`);
 }
 
-/** Cheap checks of A that need no curve arithmetic: length, y < p, not of small order. */
-function decodable(publicKey: Uint8Array): boolean {
-  if (publicKey.length !== PUBLIC_KEY_BYTES) return false;
-  const y = littleEndian(publicKey) & ((1n << 255n) - 1n);
+/** The checks of A and R that need no curve arithmetic: length, y < p, not of small order. */
+function proper(point: Uint8Array): boolean {
+  if (point.length !== PUBLIC_KEY_BYTES) return false;
+  const y = littleEndian(point) & ((1n << 255n) - 1n);
   return y < P && !SMALL_ORDER_Y.includes(y);
 }
 
-/** S < L; a larger S would make every signature malleable (RFC 8032 section 8.4). */
-function canonicalS(signature: Uint8Array): boolean {
-  return signature.length === SIGNATURE_BYTES && littleEndian(signature.subarray(32)) < L;
+/** Those of a signature; an S of L or more would make every signature malleable (RFC 8032 section 8.4). */
+function wellFormed(signature: Uint8Array): boolean {
+  return (
+    signature.length === SIGNATURE_BYTES &&
+    proper(signature.subarray(0, 32)) &&
+    littleEndian(signature.subarray(32)) < L
+  );
 }
 
 type Known = { readonly key: KeyObject | undefined; registrable: boolean | undefined };
@@ -72,7 +76,7 @@ function lookUp(publicKey: Uint8Array): Known {
   const id = Buffer.from(publicKey).toString("latin1");
   const found = known.get(id);
   if (found) return found;
-  const entry: Known = { key: decodable(publicKey) ? importKey(publicKey) : undefined, registrable: undefined };
+  const entry: Known = { key: proper(publicKey) ? importKey(publicKey) : undefined, registrable: undefined };
   if (known.size >= MAX_KNOWN) known.delete(known.keys().next().value as string);
   known.set(id, entry);
   return entry;
@@ -121,14 +125,14 @@ export function sign(secret: Uint8Array, message: Uint8Array): Uint8Array {
 
 /** Verifies by the rule above with OpenSSL. Never throws: malformed input is false. */
 export function verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.length !== PUBLIC_KEY_BYTES || !canonicalS(signature)) return false;
+  if (publicKey.length !== PUBLIC_KEY_BYTES || !wellFormed(signature)) return false;
   const { key } = lookUp(publicKey);
   return key !== undefined && nodeVerify(null, message, key, signature);
 }
 
 /** Verifies by the rule above in portable code, ten times slower: for places without OpenSSL, and to check `verify`. */
 export function verifyPortable(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  if (!decodable(publicKey) || !canonicalS(signature)) return false;
+  if (!proper(publicKey) || !wellFormed(signature)) return false;
   const { Point } = ed25519;
   let a: InstanceType<typeof Point>;
   try {
@@ -149,7 +153,7 @@ export function verifyPortable(publicKey: Uint8Array, message: Uint8Array, signa
  * Costs a scalar multiplication the first time; the answer is cached.
  */
 export function checkPublicKey(publicKey: Uint8Array): boolean {
-  if (!decodable(publicKey)) return false;
+  if (!proper(publicKey)) return false;
   const entry = lookUp(publicKey);
   entry.registrable ??= torsionFree(publicKey);
   return entry.registrable;
