@@ -1,0 +1,288 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { dirname, isAbsolute, join, resolve } from "node:path";
+import type { Logger } from "pino";
+import type { Head } from "../consensus/block/context.ts";
+import { Engine } from "../consensus/engine/engine.ts";
+import type { Applied, EngineDeps, EngineLog } from "../consensus/engine/types.ts";
+import { createLearningService, type LearningService } from "../learning/service.ts";
+import { createNetwork } from "../p2p/network.ts";
+import type { Network } from "../p2p/types.ts";
+import { errorText, isPoflError } from "../types/errors.ts";
+import { toHex } from "../types/primitives.ts";
+import { State } from "../vm/state.ts";
+import type { Config } from "./config.ts";
+import { Events } from "./events.ts";
+import type { Home } from "./home.ts";
+import { createLogger } from "./logger.ts";
+import { createMempool, type Mempool } from "./mempool.ts";
+import { Retention } from "./retention.ts";
+import { type BlobStore, openBlobStore } from "./store/blobs.ts";
+import { openDatabase } from "./store/database.ts";
+import { openJournal } from "./store/journal.ts";
+import { openStore, type Store } from "./store/store.ts";
+import { Sync } from "./sync.ts";
+import { TxGate } from "./txgate.ts";
+
+/** Wires one node: opens everything in order of dependency, closes in reverse, and undoes a start that fails half-way. */
+
+/** For one blob from all peers together; the height in progress may be over before. */
+const FETCH_TIMEOUT_MS = 20_000;
+
+/** Distinct reasons for refusals that are counted. */
+const MAX_REASONS = 64;
+
+export type NodeOptions = { readonly home: Home; readonly config: Config; readonly log?: Logger };
+
+export type RunningNode = {
+  /** Ends the node cleanly; may be called more than once. */
+  stop(): Promise<void>;
+  /** Resolves after `stop`, rejects after a failure that ended the node. */
+  readonly closed: Promise<void>;
+};
+
+/** Everything that a running node consists of. */
+export type NodeParts = {
+  readonly home: Home;
+  readonly config: Config;
+  readonly log: Logger;
+  readonly events: Events;
+  readonly store: Store;
+  readonly blobs: BlobStore;
+  readonly mempool: Mempool;
+  readonly gate: TxGate;
+  readonly network: Network;
+  readonly engine: Engine;
+  readonly sync: Sync;
+  /** Messages refused since the start, by reason. */
+  readonly rejected: Readonly<Record<string, number>>;
+};
+
+/**
+ * Starts a node.
+ * @throws PoflError HOME_LOCKED, FOREIGN_DATABASE, DATABASE_LOCKED, PORT_TAKEN, DISK_FULL, READ_ONLY, data errors, …
+ */
+export async function startNode({ home, config, log: given }: NodeOptions): Promise<RunningNode> {
+  const log = given ?? createLogger({ ...config.log, moniker: config.node.moniker });
+  const closing: { readonly name: string; readonly close: () => unknown }[] = [];
+  const opened = <T>(name: string, part: T, close: (part: T) => unknown): T => {
+    closing.push({ name, close: () => close(part) });
+    return part;
+  };
+  let stopping: Promise<void> | undefined;
+  const ended = Promise.withResolvers<void>();
+  // A start that fails reports its own error; nobody may be listening to this one then.
+  ended.promise.catch(() => {});
+
+  const closeAll = async () => {
+    for (const { name, close } of closing.reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        log.error({ err: error }, `closing ${name} failed`);
+      }
+    }
+  };
+  const stop = (): Promise<void> => {
+    stopping ??= closeAll().then(() => {
+      log.info("stopped");
+      ended.resolve();
+    });
+    return stopping;
+  };
+  const fatal = (error: unknown) => {
+    log.fatal({ code: isPoflError(error) ? error.code : "INTERNAL" }, `the node must stop: ${errorText(error)}`);
+    stopping ??= closeAll().then(() => ended.reject(error));
+  };
+
+  try {
+    const parts = await open({ home, config, log }, opened, fatal);
+    const { engine, network, store } = parts;
+    log.info(
+      {
+        height: store.head().height,
+        peer: network.peerId,
+        genesis: toHex(home.genesisHash),
+        address: parts.network.addresses()[0],
+      },
+      `${config.node.moniker} on ${home.genesis.chainId}`,
+    );
+    engine.start();
+    closing.push({ name: "consensus", close: () => engine.stop() });
+  } catch (error) {
+    stopping ??= closeAll();
+    await stopping;
+    throw error;
+  }
+  return { stop, closed: ended.promise };
+}
+
+type Opened = <T>(name: string, part: T, close: (part: T) => unknown) => T;
+
+async function open(
+  { home, config, log }: Required<NodeOptions>,
+  opened: Opened,
+  fatal: (error: unknown) => void,
+): Promise<NodeParts> {
+  const { genesis, genesisHash, paths } = home;
+  const events = new Events();
+
+  const store = opened("the store", await openHomeStore(home), (s) => s.close());
+  const blobs = openBlobStore(join(paths.data, "blobs"), (path) =>
+    log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
+  );
+  const wal = opened("the consensus log", openJournal(join(paths.data, "consensus.wal")), (j) => j.close());
+  const signer = opened("the signer state", openJournal(join(paths.data, "signer.state")), (j) => j.close());
+  const retention = new Retention(store, blobs, genesis.consensus.retentionHeights);
+  const head = await loadHead(store, home);
+  let state = head.state;
+
+  const trainer = await openLearning(home, config, log);
+  if (trainer) opened("learning", trainer, (t) => t.close());
+
+  const network = opened(
+    "the network",
+    await createNetwork(
+      {
+        listen: [config.p2p.listen],
+        bootnodes: [...new Set([...genesis.bootnodes, ...config.p2p.bootnodes])],
+        keySeed: home.nodeKey,
+        genesisHash,
+        ...(genesis.allowlist && { allowlist: genesis.allowlist }),
+        ...(config.p2p.external !== "" && { announce: [config.p2p.external] }),
+      },
+      { log: log.child({ module: "p2p" }) },
+    ),
+    (n) => n.stop(),
+  );
+
+  const mempool = createMempool({ state: () => state, genesis, genesisHash });
+
+  const rejected: Record<string, number> = {};
+  const deps: EngineDeps = {
+    genesis,
+    genesisHash,
+    keys: { consensus: home.keys.consensus, vrf: home.keys.vrf },
+    clock: {
+      now: () => Date.now(),
+      timer: (ms, act) => {
+        const timer = setTimeout(act, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    random: () => new Uint8Array(randomBytes(32)),
+    net: {
+      send: (peer, frame) => void network.send(peer, frame),
+      broadcast: (frame) => void network.broadcast(frame),
+      fetchBlob: (root, size) => network.fetchBlob(root, size, { timeoutMs: FETCH_TIMEOUT_MS }),
+      report: (peer, verdict, why) => {
+        log.debug({ module: "consensus", peer, verdict }, why);
+        // By the kind of message: reasons hold particulars, and a map of them would grow for ever.
+        const kind = why.split(":", 1)[0] as string;
+        if (kind in rejected || Object.keys(rejected).length < MAX_REASONS) rejected[kind] = (rejected[kind] ?? 0) + 1;
+        network.report(peer, verdict);
+      },
+    },
+    blobs,
+    wal,
+    signerLog: signer,
+    trainer,
+    pickTxs: () => mempool.pick(),
+    commit: async (applied) => {
+      const { certified, receipts, head: next } = applied;
+      await store.append(certified, receipts, next.state.changes(), next.validators);
+      state = next.state;
+      mempool.onBlock(certified.block.txs);
+      logBlock(log, applied);
+      events.emit("block", applied);
+      if (!config.node.archive) await retention.onBlock(certified.block, next);
+    },
+    certified: (height) => store.certified(height),
+    behind: (peer, height) => sync.claim(peer, height),
+    log: log.child({ module: "consensus" }) as EngineLog,
+    fatal,
+  };
+  const engine = new Engine(head, deps);
+  const sync = new Sync({
+    network,
+    engine: () => engine,
+    certified: (height) => store.certified(height),
+    log: log.child({ module: "sync" }) as EngineLog,
+  });
+  network.setHandlers({
+    onPeer: (peer) => engine.onPeer(peer),
+    onGone: (peer) => sync.gone(peer),
+    onFrame: (peer, frame) => engine.onFrame(peer, frame),
+  });
+  const gate = new TxGate(network, mempool, (id) => {
+    events.emit("tx", id);
+    engine.onTransaction();
+  });
+  network.serveBlobs((root) => blobs.get(root));
+  await sync.start();
+  opened("sync", sync, (s) => s.stop());
+  await network.start();
+  return { home, config, log, events, store, blobs, mempool, gate, network, engine, sync, rejected };
+}
+
+async function openHomeStore({ paths, genesis, genesisHash }: Home): Promise<Store> {
+  const path = join(paths.data, "chain");
+  const db = await openDatabase(path);
+  return openStore(db, { genesisHash, genesisState: () => State.genesis(genesis), path });
+}
+
+/** The last final block, from the store. */
+async function loadHead(store: Store, { genesisHash }: Home): Promise<Head> {
+  const { height, id } = store.head();
+  const state = await store.loadState();
+  if (height === 0) {
+    const commit = { height: 0, round: 0, blockId: genesisHash, signatures: [] };
+    return { height: 0, id: genesisHash, header: undefined, state, validators: [], commit };
+  }
+  const certified = await store.certified(height);
+  const validators = await store.validators(height);
+  if (!certified || !validators) throw new Error(`the store has no block ${height}, though it is its head`);
+  return { height, id, header: certified.block.header, state, validators, commit: certified.commit };
+}
+
+/** The trainer of this hospital's data; undefined for a node without data, which validates only. */
+async function openLearning(home: Home, config: Config, log: Logger): Promise<LearningService | undefined> {
+  const { data, split, attack } = config.learning;
+  if (data === "") return undefined;
+  const inHome = (path: string) => (isAbsolute(path) ? path : resolve(home.paths.dir, path));
+  const file = inHome(data);
+  const task = home.genesis.task?.spec;
+  const named = typeof task?.split === "string" ? join(dirname(file), task.split) : undefined;
+  const splitFile = split !== "" ? inHome(split) : named && existsSync(named) ? named : undefined;
+  const child = log.child({ module: "learning" });
+  if (attack !== "") child.warn({ attack }, "this node is set to misbehave: [learning] attack is for tests");
+  return createLearningService({
+    file,
+    splitFile,
+    seed: toHex(home.keys.account.publicKey),
+    ...(attack !== "" && { attack }),
+    ...(task && { task }),
+    log: (line) => child.info(line),
+  });
+}
+
+function logBlock(log: Logger, { head, certified, timings }: Applied): void {
+  const { header, learning, txs } = certified.block;
+  const accepted = learning[0]?.result.updates.filter((u) => u.weight > 0n).length;
+  log.info(
+    {
+      module: "chain",
+      height: head.height,
+      hash: toHex(head.id).slice(0, 12),
+      round: certified.commit.round,
+      ...(accepted !== undefined && {
+        updates: accepted,
+        loss: header.metrics.loss / 1000,
+        auroc: header.metrics.auroc / 1000,
+      }),
+      ...(txs.length > 0 && { txs: txs.length }),
+      ...(timings?.stored !== undefined && { ms: timings.stored }),
+    },
+    "final",
+  );
+}
