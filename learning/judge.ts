@@ -6,14 +6,22 @@ import type { Samples } from "./samples.ts";
 import type { Trainer } from "./trainers/trainer.ts";
 
 /**
- * A committee member's private opinion of each update (PROTOCOL section 4.5): raw = loss(M) − loss(M + u) on its own validation rows,
- * turned into three coarse levels. What is published of the rows is these levels and coarse metrics, nothing else.
+ * A committee member's private opinion of each update (PROTOCOL section 4.5), from its own validation rows.
+ *
+ * An update u of n is judged where the round is heading: P = M + the coordinate-wise median of all updates, and
+ * raw = loss(P) − loss(P + u/n), what its share would add there. At M itself, raw says mostly how unlike two hospitals are, since a
+ * whole local step overshoots for everyone else: measured on seven hospitals of the embedded cohort, two of them sending −4 × their update, at
+ * equally few wrong verdicts (0.3 %), M + u finds 37 % of the reversed updates and P + u/n 52 %. The scale is the sampling error of the
+ * member's own raw values, not their MAD, which the attackers themselves and the differences between hospitals blow up. What is
+ * published of the rows is three coarse levels and coarse metrics, nothing else.
  */
 
-/** An update is harmful when it lowers `raw` this many spreads below the median of the round, and below zero. */
-export const HARMFUL_SPREADS = 4;
-/** 1.4826 · MAD estimates the standard deviation of normal values. */
-const MAD_SCALE = 1.4826;
+/**
+ * Harmful is what lies this many standard errors below the median raw value, and below zero. It is as low as it can be without condemning
+ * an honest hospital unlike all others (Switzerland of the heart data, whose patients are nearly all ill): at 5 it already loses 4 % of its
+ * verdicts.
+ */
+export const HARMFUL_ERRORS = 6;
 
 export type JudgedUpdate = { readonly miner: number; readonly blob: Uint8Array };
 export type Judgement = { readonly votes: UpdateVote[]; readonly metrics: Metrics | undefined };
@@ -21,39 +29,23 @@ export type Judgement = { readonly votes: UpdateVote[]; readonly metrics: Metric
 export type Effect = { readonly raw: number; readonly error: number };
 
 /**
- * Votes from the effects of one round; `undefined` (an update that can't be applied) gets no vote. The scale is the member's own:
- * the median of its values and the larger of their robust spread (MAD) and the typical standard error, since differences within
- * sampling error mean nothing near convergence.
+ * Votes from the effects of one round; `undefined` (an update that can't be applied) gets no vote. Helpful is what improves the model or
+ * lies within one standard error of the median.
  */
 export function levels(effects: readonly (Effect | undefined)[]): UpdateVote[] {
   const known = effects.filter((e) => e !== undefined);
-  const raws = known.map((e) => e.raw);
-  const centre = middle(raws, "lower");
-  const deviation =
-    MAD_SCALE *
-    middle(
-      raws.map((r) => Math.abs(r - centre)),
-      "upper",
-    );
-  const spread = Math.max(
-    deviation,
-    middle(
-      known.map((e) => e.error),
-      "upper",
-    ),
-  );
+  const centre = median(known.map((e) => e.raw));
+  const error = median(known.map((e) => e.error));
   return effects.map((e) => {
     if (e === undefined) return NO_VOTE;
-    if (e.raw < Math.min(0, centre - HARMFUL_SPREADS * spread)) return HARMFUL;
-    return e.raw >= centre - spread ? HELPFUL : NEUTRAL;
+    if (e.raw < Math.min(0, centre - HARMFUL_ERRORS * error)) return HARMFUL;
+    return e.raw > 0 || e.raw >= centre - error ? HELPFUL : NEUTRAL;
   });
 }
 
-/** Lower or upper median; 0 of nothing. */
-function middle(values: readonly number[], which: "lower" | "upper"): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const index = which === "lower" ? Math.ceil(sorted.length / 2) - 1 : Math.floor(sorted.length / 2);
-  return sorted[index] ?? 0;
+/** Lower median; 0 of nothing. */
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.ceil(values.length / 2) - 1] ?? 0;
 }
 
 /**
@@ -75,31 +67,42 @@ export async function judge(
   if (!enough) return { votes: updates.map(() => NO_VOTE), metrics: undefined };
   const { scaleBits } = task.model;
   const parameters = dequantiseModel(model, scaleBits);
-  const logits = await trainer.logits(parameters, rows);
-  const before = Float64Array.from(logits, (z, i) => rowLoss(z, rows.y[i]!));
+  const metrics = coarseMetrics(evaluate(await trainer.logits(parameters, rows), rows.y));
   const deltas = updates.map(({ blob }) =>
     blob.length === 2 * model.length ? dequantise(blob, scaleBits, exponent) : undefined,
   );
-  const bound = normBound(task, medianNorm, deltas);
+  const known = deltas.filter((d) => d !== undefined);
+  const bound = normBound(task, medianNorm, known);
+  for (const delta of known) {
+    const factor = bound / norm(delta);
+    if (factor < 1) delta.set(delta.map((v) => v * factor));
+  }
+  const centre = parameters.map((p, i) => p + middle(known, i));
+  const before = losses(await trainer.logits(centre, rows), rows.y);
   const effects: (Effect | undefined)[] = [];
   for (const delta of deltas) {
-    if (delta === undefined) {
-      effects.push(undefined);
-      continue;
-    }
-    const length = norm(delta);
-    const factor = length > bound ? bound / length : 1;
-    const moved = parameters.map((p, i) => p + factor * delta[i]!);
-    effects.push(effect(before, await trainer.logits(moved, rows), rows.y));
+    const moved = delta && centre.map((p, i) => p + delta[i]! / known.length);
+    effects.push(moved && effect(before, losses(await trainer.logits(moved, rows), rows.y)));
   }
-  return { votes: levels(effects), metrics: coarseMetrics(evaluate(logits, rows.y)) };
+  return { votes: levels(effects), metrics };
 }
 
-function effect(before: Float64Array, logits: Float32Array, labels: Float32Array): Effect {
+function losses(logits: Float32Array, labels: Float32Array): Float64Array {
+  return Float64Array.from(logits, (z, i) => rowLoss(z, labels[i]!));
+}
+
+/** Median of coordinate i: the middle value, or the mean of the two. */
+function middle(deltas: readonly Float32Array[], i: number): number {
+  const sorted = deltas.map((d) => d[i]!).sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+function effect(before: Float64Array, after: Float64Array): Effect {
   const n = before.length;
   let [sum, squares] = [0, 0];
   for (let i = 0; i < n; i++) {
-    const gain = before[i]! - rowLoss(logits[i]!, labels[i]!);
+    const gain = before[i]! - after[i]!;
     sum += gain;
     squares += gain * gain;
   }
@@ -108,8 +111,7 @@ function effect(before: Float64Array, logits: Float32Array, labels: Float32Array
 }
 
 /** In real units: what the selection would reject as too large is judged at the largest size that it accepts. */
-function normBound(task: TaskSpec, medianNorm: bigint, deltas: readonly (Float32Array | undefined)[]): number {
-  const known = deltas.filter((d) => d !== undefined).map(norm);
-  const median = medianNorm > 0n ? Number(medianNorm) / 2 ** task.model.scaleBits : middle(known, "lower");
-  return (median * task.aggregation.normBoundPermille) / 1000;
+function normBound(task: TaskSpec, medianNorm: bigint, deltas: readonly Float32Array[]): number {
+  const running = medianNorm > 0n ? Number(medianNorm) / 2 ** task.model.scaleBits : median(deltas.map(norm));
+  return (running * task.aggregation.normBoundPermille) / 1000;
 }
