@@ -59,14 +59,17 @@ export function hasVerdict(votes: Votes, fCommittee: number): boolean {
   return voters(votes) >= 2 * fCommittee + 1;
 }
 
-/** Harmful: a strict majority of the voting institutions other than the owner, and at least f_c + 1 of them, say so. */
+/**
+ * Harmful: a strict majority of the voting institutions other than the owner, and at least f_c + 1 of them, say so. The second
+ * follows from the first, since a verdict needs 2f_c + 1 votes.
+ */
 export function isHarmful(votes: Votes, fCommittee: number): boolean {
-  return hasVerdict(votes, fCommittee) && 2 * votes.harmful > voters(votes) && votes.harmful >= fCommittee + 1;
+  return hasVerdict(votes, fCommittee) && 2 * votes.harmful > voters(votes);
 }
 
-/** The mirror of the harmful verdict: a strict majority and at least f_c + 1 say helpful. */
+/** The mirror of the harmful verdict. */
 export function isHelpful(votes: Votes, fCommittee: number): boolean {
-  return hasVerdict(votes, fCommittee) && 2 * votes.helpful > voters(votes) && votes.helpful >= fCommittee + 1;
+  return hasVerdict(votes, fCommittee) && 2 * votes.helpful > voters(votes);
 }
 
 /** 1.0 of a clipping factor. */

@@ -44,6 +44,7 @@ for (const [id, second, aggregation, duplicate] of [
   ["cosine below 999 ‰", [1000, 45], { duplicateDistancePermille: 1000 }, false],
   ["distance² within 10 ‰", [1000, 100], { duplicateCosinePermille: 500 }, true],
   ["distance² above 10 ‰", [1000, 101], { duplicateCosinePermille: 500 }, false],
+  ["distance² is a share of the larger norm²", [1104, 0], {}, true],
   ["same direction, other length", [500, 0], {}, false],
   ["opposite", [-1000, 0], { duplicateCosinePermille: 500, duplicateDistancePermille: 1000 }, false],
   ["equal", [1000, 0], { duplicateCosinePermille: 1000, duplicateDistancePermille: 0 }, true],
