@@ -32,6 +32,8 @@ export const Status = new ContainerType(
     /** The height being decided: head + 1. */
     height: U53,
     head: Bytes32,
+    /** Peers that the sender is connected to: new messages are passed on to those who lack some validators. */
+    peers: U32,
     rounds: new ListCompositeType(RoundStatus, MAX_STATUS_ROUNDS),
     pledges: Bitmap,
     closings: Bitmap,

@@ -4,8 +4,8 @@ import type { NodeContext } from "./rpc/context.ts";
 import { VERSION } from "./version.ts";
 
 /** What RPC and metrics see of a running node. */
-export function nodeContext(parts: NodeParts, rejected: Readonly<Record<string, number>>): NodeContext {
-  const { home, config, store, blobs, mempool, network, engine, sync, gate, events } = parts;
+export function nodeContext(parts: NodeParts): NodeContext {
+  const { home, config, store, blobs, mempool, network, engine, sync, gate, events, rejected } = parts;
   return {
     version: VERSION,
     moniker: config.node.moniker,

@@ -12,11 +12,14 @@ import { errorText, isPoflError } from "../types/errors.ts";
 import { toHex } from "../types/primitives.ts";
 import { State } from "../vm/state.ts";
 import type { Config } from "./config.ts";
+import { nodeContext } from "./context.ts";
 import { Events } from "./events.ts";
 import type { Home } from "./home.ts";
 import { createLogger } from "./logger.ts";
 import { createMempool, type Mempool } from "./mempool.ts";
+import { startMetrics } from "./metrics.ts";
 import { Retention } from "./retention.ts";
+import { startRpc } from "./rpc/server.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
 import { openDatabase } from "./store/database.ts";
 import { openJournal } from "./store/journal.ts";
@@ -107,8 +110,14 @@ export async function startNode({ home, config, log: given }: NodeOptions): Prom
       },
       `${config.node.moniker} on ${home.genesis.chainId}`,
     );
+    const context = nodeContext(parts);
+    const rpc = await startRpc(context, { listen: config.rpc.listen }, log.child({ module: "rpc" }));
+    opened("RPC", rpc, (r) => r.close());
+    if (config.metrics.listen !== "") {
+      opened("metrics", await startMetrics(context, config.metrics.listen), (m) => m.close());
+    }
     engine.start();
-    closing.push({ name: "consensus", close: () => engine.stop() });
+    opened("consensus", engine, (e) => e.stop());
   } catch (error) {
     stopping ??= closeAll();
     await stopping;
@@ -174,6 +183,7 @@ async function open(
     net: {
       send: (peer, frame) => void network.send(peer, frame),
       broadcast: (frame) => void network.broadcast(frame),
+      peers: () => network.peers().length,
       fetchBlob: (root, size) => network.fetchBlob(root, size, { timeoutMs: FETCH_TIMEOUT_MS }),
       report: (peer, verdict, why) => {
         log.debug({ module: "consensus", peer, verdict }, why);
@@ -211,7 +221,10 @@ async function open(
   });
   network.setHandlers({
     onPeer: (peer) => engine.onPeer(peer),
-    onGone: (peer) => sync.gone(peer),
+    onGone: (peer) => {
+      sync.gone(peer);
+      engine.onGone(peer);
+    },
     onFrame: (peer, frame) => engine.onFrame(peer, frame),
   });
   const gate = new TxGate(network, mempool, (id) => {

@@ -36,9 +36,15 @@ export class PeerBook {
     else this.#entries.push({ peer, addresses: [address], bootnode: true, failures: 0, nextDialAt: 0 });
   }
 
-  /** What a third peer says: taken only when nothing is known yet. */
+  /** What a third peer says: taken when nothing is known yet, or as a further try when what is known leads nowhere. */
   hear(peer: Peer, addresses: readonly string[], now: number): void {
-    if (peer === this.#self || addresses.length === 0 || this.get(peer)) return;
+    if (peer === this.#self || addresses.length === 0) return;
+    const known = this.get(peer);
+    if (known) {
+      // A node that moved: a bootnode of an old genesis file, say. Its own word, once reached, settles it.
+      if (known.failures > 0) known.addresses = this.#cut([...known.addresses.slice(0, 1), ...addresses]);
+      return;
+    }
     if (this.#entries.length >= this.#limits.maxKnownPeers && !this.#forgetWorst()) return;
     // Two that hear of each other at the same moment would both dial: the larger id waits.
     const nextDialAt = this.#self < peer ? now : now + 1000;

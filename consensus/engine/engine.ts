@@ -38,6 +38,8 @@ export class Engine {
   #cancelStatus: (() => void) | undefined;
   #cancelIdle: (() => void) | undefined;
   #applying: Promise<void> | undefined;
+  /** Peers that said that they lack connections. */
+  readonly #partial = new Set<string>();
   #stopped = false;
 
   constructor(head: Head, deps: EngineDeps) {
@@ -228,11 +230,22 @@ export class Engine {
 
   status(): Status {
     const { ctx, bft, learning, blocks } = this.#run;
-    return makeStatus(ctx.height, this.#head.id, bft, learning?.session, (id) => blocks.bytes(id));
+    return makeStatus(
+      ctx.height,
+      this.#head.id,
+      bft,
+      learning?.session,
+      (id) => blocks.bytes(id),
+      this.#deps.net.peers(),
+    );
   }
 
   #broadcastStatus(): void {
     this.#deps.net.broadcast(encodeMessage({ kind: "status", value: this.status() }));
+  }
+
+  onGone(peer: string): void {
+    this.#partial.delete(peer);
   }
 
   onPeer(peer: string): void {
@@ -258,18 +271,27 @@ export class Engine {
     } else if (height === current) {
       // While a block is being stored the height is over.
       if (this.#applying) return;
-      receive(
+      const fresh = receive(
         this.#run,
         message,
         (answer) => this.#deps.net.send(peer, encodeMessage(answer)),
         (why) => this.#deps.net.report(peer, "reject", `${message.kind}: ${why}`),
       );
+      if (fresh) this.#passOn(peer, frame);
     } else if (height === current + 1 && this.#early.length < MAX_EARLY_FRAMES) {
       this.#early.push({ peer, frame });
     }
   }
 
+  /** Peers that are not connected to everyone get new messages from those who have them, at once. */
+  #passOn(from: string, frame: Uint8Array): void {
+    for (const peer of this.#partial) if (peer !== from) this.#deps.net.send(peer, frame);
+  }
+
   #onStatus(peer: string, status: Status): void {
+    // Some peers may be followers: then a few messages are passed on in vain, never too few.
+    if (status.peers + 1 < this.#run.ctx.validators.length) this.#partial.add(peer);
+    else this.#partial.delete(peer);
     const { ctx, bft, learning, blocks } = this.#run;
     if (status.height > ctx.height) {
       // One ahead: it sends the block when it hears the own status; further ahead: blocks are pulled in order.

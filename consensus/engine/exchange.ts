@@ -15,6 +15,7 @@ export function makeStatus(
   bft: Bft,
   session: Session | undefined,
   blockBytes: (id: Hash) => Uint8Array | undefined,
+  peers: number,
 ): Status {
   const validators = bft.config.validators;
   const has = (known: (index: number) => unknown) => bitmap(validators.map((_, i) => known(i) !== undefined));
@@ -36,6 +37,7 @@ export function makeStatus(
   return {
     height,
     head,
+    peers,
     rounds,
     pledges: miners(session?.pledges().map((p) => p.message.miner) ?? []),
     closings: has((i) => session?.closingOf(i)),

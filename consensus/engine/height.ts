@@ -107,9 +107,9 @@ export class HeightRun {
   }
 
   /** The first proposer's proof, ahead of its block. Whatever it is, the block is judged by its own. */
-  onBeacon(proof: Uint8Array): void {
+  onBeacon(proof: Uint8Array): boolean {
     // Bounded, since a check is expensive: a false one only means that the true one is checked with the block.
-    if (this.#beacons++ < MAX_BEACONS) this.ctx.beta(this.ctx.proposer(0), proof);
+    return this.#beacons++ < MAX_BEACONS && this.ctx.beta(this.ctx.proposer(0), proof) !== undefined;
   }
 
   close(): void {

@@ -37,14 +37,18 @@ export function messageHeight(message: Message): number {
 
 /**
  * Takes in a message of the height in progress: membership, then duplicate, then signature, and only then the machines.
- * What is merely late or known is ignored; `refuse` is for what no correct node sends.
+ * What is merely late or known is ignored; `refuse` is for what no correct node sends. True if it was good and new.
  */
 export function receive(
   run: HeightRun,
   message: HeightMessage,
   reply: (message: Message) => void,
-  refuse: (why: string) => void,
-): void {
+  reject: (why: string) => void,
+): boolean {
+  const refuse = (why: string): false => {
+    reject(why);
+    return false;
+  };
   const { ctx, bft, blocks, learning } = run;
   const { genesisHash, validators } = ctx;
   const keyOf = (index: number): Uint8Array | undefined => validators[index]?.consensusKey;
@@ -57,16 +61,17 @@ export function receive(
       const key = keyOf(validator);
       if (!key) return refuse("of nobody in the set");
       const known = bft.votesOf(round, type as VoteType)[validator];
-      if (known && bytesEqual(known.signature, vote.signature)) return;
+      if (known && bytesEqual(known.signature, vote.signature)) return false;
       if (!verifyVote(genesisHash, key, vote)) return refuse("bad signature");
-      return run.toBft({ type: "vote", vote });
+      run.toBft({ type: "vote", vote });
+      return true;
     }
     case "proposal": {
       const { proposal, block } = message.value;
       const { proposer, round, blockId } = proposal.message;
       const key = keyOf(proposer);
       if (!key || proposer !== ctx.proposer(round)) return refuse("not from its proposer");
-      if (bft.proposal(round) && blocks.bytes(blockId)) return;
+      if (bft.proposal(round) && blocks.bytes(blockId)) return false;
       if (!verifyProposal(genesisHash, key, proposal)) return refuse("bad signature");
       return orRefuse(() => run.onProposal(proposal, block), refuse);
     }
@@ -75,54 +80,59 @@ export function receive(
     case "block-request": {
       const block = blocks.bytes(message.value.blockId);
       if (block) reply({ kind: "block", value: { height: ctx.height, block } });
-      return;
+      return false;
     }
     case "block":
-      return orRefuse(() => run.onBlock(message.value.block), refuse);
+      orRefuse(() => run.onBlock(message.value.block), refuse);
+      return false;
     case "pledge": {
       const { value: pledge } = message;
       const key = keyOf(pledge.message.miner);
-      if (!ofTask(pledge.message.task) || !key || !session?.wantsPledge(pledge)) return;
+      if (!ofTask(pledge.message.task) || !key || !session?.wantsPledge(pledge)) return false;
       if (!verifyPledge(genesisHash, key, pledge)) return refuse("bad signature");
-      return learning?.handle({ type: "pledge", pledge });
+      learning?.handle({ type: "pledge", pledge });
+      return true;
     }
     case "closing": {
       const { value: closing } = message;
       const { member, commitments } = closing.message;
       const key = keyOf(member);
-      if (!ofTask(closing.message.task) || !key || session?.closingOf(member)) return;
+      if (!ofTask(closing.message.task) || !key || session?.closingOf(member)) return false;
       const ascends = commitments.every((c, i) => c.miner > (commitments[i - 1]?.miner ?? -1));
       if (!ascends || commitments.some((c) => c.miner >= validators.length)) {
         return refuse("its commitments are not strictly ascending by miner");
       }
       if (!verifyClosing(genesisHash, key, closing)) return refuse("bad signature");
-      return learning?.handle({ type: "closing", closing });
+      learning?.handle({ type: "closing", closing });
+      return true;
     }
     case "reveal": {
       const { value: reveal } = message;
-      if (!ofTask(reveal.task)) return;
+      if (!ofTask(reveal.task)) return false;
       const commitment = commitmentOf({ height: ctx.height, task: reveal.task, opening: reveal.opening });
-      if (session?.revealOf(reveal.opening.miner, commitment)) return;
-      return learning?.handle({ type: "reveal", reveal, commitment });
+      if (session?.revealOf(reveal.opening.miner, commitment)) return false;
+      learning?.handle({ type: "reveal", reveal, commitment });
+      return session?.revealOf(reveal.opening.miner, commitment) !== undefined;
     }
     case "attestation": {
       const { value: attestation } = message;
       const { member } = attestation.message;
       const key = keyOf(member);
-      if (!ofTask(attestation.message.task) || !key || session?.attestationOf(member)) return;
-      return orRefuse(() => {
-        checkAttestation(attestation.message, validators.length);
-        if (!verifyAttestation(genesisHash, key, attestation)) return refuse("bad signature");
-        learning?.handle({ type: "attestation", attestation });
-      }, refuse);
+      if (!ofTask(attestation.message.task) || !key || session?.attestationOf(member)) return false;
+      if (!orRefuse(() => checkAttestation(attestation.message, validators.length), refuse)) return false;
+      if (!verifyAttestation(genesisHash, key, attestation)) return refuse("bad signature");
+      learning?.handle({ type: "attestation", attestation });
+      return true;
     }
   }
 }
 
-function orRefuse(act: () => void, refuse: (why: string) => void): void {
+function orRefuse(act: () => void, refuse: (why: string) => void): boolean {
   try {
     act();
+    return true;
   } catch (error) {
     refuse(errorText(error));
+    return false;
   }
 }

@@ -46,6 +46,8 @@ export type Clock = {
 export type EngineNet = {
   send(peer: string, frame: Uint8Array): void;
   broadcast(frame: Uint8Array): void;
+  /** Peers with an open stream. */
+  peers(): number;
   fetchBlob(root: Hash, size: number): Promise<Uint8Array>;
   report(peer: string, verdict: "ignore" | "reject", why: string): void;
 };

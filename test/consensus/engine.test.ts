@@ -45,6 +45,16 @@ test("four nodes train: every block carries learning, no window is waited for", 
   }
 });
 
+test("a star: what two peers can't send each other is passed on at once", async () => {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 8, hub: "b" });
+  for (const name of NAMES) world.start(name);
+  assert.ok(await world.run(60_000, () => all(world, 3)));
+  const begun = world.now;
+  assert.ok(await world.run(60_000, () => all(world, 13)));
+  assert.ok(world.now - begun < 10 * 300, `${world.now - begun} ms for 10 rounds`);
+  assertAgreement(world);
+});
+
 test("a dead node costs windows while it is expected, then nothing; back again it catches up and takes part", async () => {
   const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 3 });
   for (const name of NAMES) world.start(name);

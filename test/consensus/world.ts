@@ -119,6 +119,8 @@ export type WorldOptions = {
   delay?: number;
   loss?: number;
   trainer?: (name: string) => EngineTrainer | undefined;
+  /** Everybody is connected to this one only. */
+  hub?: string;
 };
 
 export class World {
@@ -221,12 +223,17 @@ export class World {
     };
   }
 
+  #linked(a: string, b: string): boolean {
+    const { hub } = this.options;
+    return !this.cut.has(a) && !this.cut.has(b) && (hub === undefined || a === hub || b === hub);
+  }
+
   #deliver(from: string, to: string, frame: Uint8Array): void {
-    if (this.cut.has(from) || this.cut.has(to) || !this.filter(from, to, frame)) return;
+    if (!this.#linked(from, to) || !this.filter(from, to, frame)) return;
     if (this.rand() < (this.options.loss ?? 0)) return;
     const delay = -Math.log(1 - this.rand()) * (this.options.delay ?? 5);
     this.at(delay, () => {
-      if (!this.cut.has(to) && !this.cut.has(from)) this.engines.get(to)?.onFrame(from, frame);
+      if (this.#linked(from, to)) this.engines.get(to)?.onFrame(from, frame);
     });
   }
 
@@ -249,10 +256,11 @@ export class World {
         broadcast: (frame) => {
           for (const other of this.engines.keys()) if (other !== name) this.#deliver(name, other, frame);
         },
+        peers: () => [...this.engines.keys()].filter((other) => other !== name && this.#linked(name, other)).length,
         fetchBlob: async (root) => {
           for (const [other, { blobs }] of this.disks) {
             const bytes = blobs.get(toHex(root));
-            if (bytes && this.engines.has(other) && !this.cut.has(other) && !this.cut.has(name)) return bytes;
+            if (bytes && this.engines.has(other) && this.#linked(name, other)) return bytes;
           }
           throw new Error("no peer has it");
         },

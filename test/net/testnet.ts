@@ -76,6 +76,8 @@ type Node = { home: string; rpcUrl: string; p2p: number; process: ChildProcess |
 export class TestNet {
   readonly dir: string;
   readonly nodes: Node[] = [];
+  /** Further folders that go with it. */
+  readonly extra: string[] = [];
 
   private constructor(dir: string) {
     this.dir = dir;
@@ -167,6 +169,6 @@ export class TestNet {
 
   async close(): Promise<void> {
     await Promise.all(this.nodes.map((_, i) => this.stop(i, "SIGKILL")));
-    rmSync(this.dir, { recursive: true, force: true });
+    for (const dir of [this.dir, ...this.extra]) rmSync(dir, { recursive: true, force: true });
   }
 }

@@ -1,0 +1,105 @@
+import { z } from "zod";
+import { MAX_TX_BYTES } from "../../../types/limits.ts";
+import { decode, fromHex, type Hash, type Height, toHex } from "../../../types/primitives.ts";
+import { Tx } from "../../../types/tx.ts";
+import type { NodeContext } from "../context.ts";
+import { notFound } from "../errors.ts";
+import { blockJson, commitJson, headerJson, receiptJson, txJson } from "../json.ts";
+import { type Method, method } from "../jsonrpc.ts";
+import { block, commit, headerResult, receipt, txFound, txPending, txSent } from "../types.ts";
+import { hashParam, headerAt, heightOf, heightParam, invalidParams, noParams, stored } from "./params.ts";
+
+/** Hashes that `tx_pending` lists at most. */
+const MAX_PENDING_LISTED = 1000;
+
+const place = z.strictObject({ height: heightParam.optional(), hash: hashParam.optional() });
+
+/** The height of a block named by height or by hash; the head if by neither. */
+async function locate(context: NodeContext, { height, hash }: z.output<typeof place>): Promise<Height> {
+  if (hash === undefined) return heightOf(context, height);
+  if (height !== undefined) throw invalidParams("$", "takes either height or hash, not both");
+  const found = await context.store.heightOf(hash);
+  if (found === undefined) throw notFound(`there is no block ${toHex(hash)}`);
+  return found;
+}
+
+async function findTx(context: NodeContext, hash: Hash): Promise<z.output<typeof txFound>> {
+  const waiting = context.mempool.get(hash);
+  if (waiting) return { status: "pending", tx: txJson(waiting), height: null, index: null, receipt: null };
+  const at = await context.store.tx(hash);
+  if (!at) throw notFound(`there is no transaction ${toHex(hash)}, neither in a block nor waiting here`);
+  const { height, index } = at;
+  const tx = stored((await context.store.block(height))?.txs[index], "the transaction", height);
+  const given = (await context.store.receipts(height))?.[index];
+  return { status: "final", tx: txJson(tx), height, index, receipt: given ? receiptJson(given) : null };
+}
+
+export function chainMethods(context: NodeContext): Record<string, Method> {
+  const { store } = context;
+  return {
+    chain_getBlock: method({
+      summary: "A block by height or hash; the head if neither is given",
+      params: place,
+      result: block,
+      run: async (params) => {
+        const height = await locate(context, params);
+        const { id } = await headerAt(context, height);
+        return blockJson(stored(await store.block(height), "the block", height), id);
+      },
+    }),
+    chain_getHeader: method({
+      summary: "A block's header by height or hash; the head's if neither is given",
+      params: place,
+      result: headerResult,
+      run: async (params) => {
+        const { id, header } = await headerAt(context, await locate(context, params));
+        return { hash: toHex(id), header: headerJson(header) };
+      },
+    }),
+    chain_getCommit: method({
+      summary: "The certificate that makes a block final; signers by index in validator_set of that height",
+      params: place,
+      result: commit,
+      run: async (params) => {
+        const height = await locate(context, params);
+        return commitJson(stored(await store.commit(height), "the certificate", height));
+      },
+    }),
+    chain_getReceipts: method({
+      summary: "What became of each transaction of a block, in its order",
+      params: place,
+      result: z.array(receipt),
+      run: async (params) => {
+        const height = await locate(context, params);
+        return stored(await store.receipts(height), "the receipts", height).map(receiptJson);
+      },
+    }),
+    tx_send: method({
+      summary: "Admits a signed transaction (SSZ, hex) to the mempool; it is not yet in a block when this answers",
+      params: z.strictObject({
+        tx: z
+          .string()
+          .max(2 + 2 * MAX_TX_BYTES, `must be at most ${MAX_TX_BYTES} bytes`)
+          .regex(/^0x(?:[0-9a-fA-F]{2})*$/, "must be 0x and pairs of hexadecimal digits"),
+      }),
+      result: txSent,
+      run: ({ tx }) => ({ hash: toHex(context.submit(decode(Tx, fromHex(tx)))) }),
+    }),
+    tx_get: method({
+      summary: "A transaction that waits here or is in a block, with its receipt",
+      params: z.strictObject({ hash: hashParam }),
+      result: txFound,
+      run: ({ hash }) => findTx(context, hash),
+    }),
+    tx_pending: method({
+      summary: `Transactions that wait in this node's mempool, the oldest ${MAX_PENDING_LISTED}`,
+      params: noParams,
+      result: txPending,
+      run: () => ({
+        count: context.mempool.count,
+        bytes: context.mempool.bytes,
+        hashes: context.mempool.ids().slice(0, MAX_PENDING_LISTED).map(toHex),
+      }),
+    }),
+  };
+}
