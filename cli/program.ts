@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { VERSION } from "../node/version.ts";
+import { addDevnet } from "./commands/devnet.ts";
 import { addGenesis } from "./commands/genesis.ts";
 import { addInit } from "./commands/init.ts";
 import { addKeys } from "./commands/keys.ts";
@@ -21,7 +22,7 @@ export function buildProgram(): Command {
     .option("--password-file <FILE>", "read the password of encrypted keys from a file (also POFL_PASSWORD)")
     .addOption(new Option("--debug", "print a stack trace with an error"))
     .helpOption("--help", "show help");
-  for (const add of [addInit, addStart, addTestnet, addGenesis, addKeys, addKrum, addRpc]) add(program);
+  for (const add of [addInit, addStart, addTestnet, addDevnet, addGenesis, addKeys, addKrum, addRpc]) add(program);
   program.addHelpText(
     "after",
     "\nExamples:\n  $ pofl devnet                       a network of four hospitals on this machine, start to end\n" +

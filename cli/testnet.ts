@@ -8,6 +8,7 @@ import { genesisHash } from "../genesis/genesis.ts";
 import { devnetGenesis, TOKEN } from "../genesis/presets.ts";
 import { parseTask, type TaskSpec } from "../genesis/task.ts";
 import type { Attack } from "../learning/attacks.ts";
+import { COHORT_SEED, cohortTask, writeCohort } from "../learning/cohort.ts";
 import { hospitalName } from "../learning/split.ts";
 import { createHome, genesisValidator, makeFolder, writeGenesis, writeNew } from "../node/home.ts";
 import { accountText } from "../node/keyfiles.ts";
@@ -44,6 +45,8 @@ export type TestnetOptions = {
   readonly adjust?: ((task: TaskSpec) => TaskSpec) | undefined;
   readonly ports?: ((index: number) => Ports) | undefined;
   readonly attack?: ((index: number, nodes: number) => Attack | undefined) | undefined;
+  /** Fixes the training's chance on every node; left out: each draws its own. */
+  readonly trainingSeed?: number | undefined;
   readonly log?: { readonly level?: string; readonly format?: string } | undefined;
 };
 
@@ -125,7 +128,11 @@ function chooseLearning(o: TestnetOptions): Learning {
   if ((o.data === undefined) !== (o.task === undefined)) {
     throw usage("--data and --task belong together: the task says how to read the files");
   }
-  if (o.data === undefined || o.task === undefined) throw usage("give --data and --task, or --empty");
+  if (o.data === undefined || o.task === undefined) {
+    const hospitals = o.nodes ?? 4;
+    const files = writeCohort(join(resolve(o.out), "data"), { hospitals, seed: o.seed ?? COHORT_SEED });
+    return { task: cohortTask(), files, nodes: hospitals };
+  }
   const task = readTask(o.task);
   const files = hospitalFiles(o.data);
   const nodes = o.nodes ?? files.length;
@@ -159,7 +166,11 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
       p2p: { listen: `/ip4/127.0.0.1/tcp/${ports.p2p}` },
       rpc: { listen: `127.0.0.1:${ports.rpc}` },
       metrics: { listen: `127.0.0.1:${ports.metrics}` },
-      learning: { data, attack: attack ?? "" },
+      learning: {
+        data,
+        attack: attack ?? "",
+        seed: o.trainingSeed === undefined ? "" : `${o.trainingSeed}/${moniker}`,
+      },
       log: { ...o.log },
     };
     const home = await createHome(join(out, `node${i}`), config);

@@ -63,6 +63,10 @@ export const configSchema = z.strictObject({
         .string()
         .default("")
         .describe("JSON of row numbers when the task names one; empty = beside the data, under the task's name."),
+      seed: z
+        .string()
+        .default("")
+        .describe("Fixes the chance in training, for experiments; empty = drawn from the keys."),
       attack: z
         .enum(["", ...ATTACKS])
         .default("")
