@@ -5,7 +5,8 @@ export const EXIT = { done: 0, failed: 1, usage: 2, noConnection: 3, timedOut: 4
 
 const BY_CODE: Readonly<Record<string, number>> = {
   USAGE: EXIT.usage,
-  NO_CONNECTION: EXIT.noConnection,
+  RPC_UNREACHABLE: EXIT.noConnection,
+  RPC_TIMEOUT: EXIT.timedOut,
   TIMED_OUT: EXIT.timedOut,
 };
 

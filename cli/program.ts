@@ -1,13 +1,33 @@
 import { Command, Option } from "commander";
 import { VERSION } from "../node/version.ts";
+import { addData } from "./commands/data.ts";
 import { addDevnet } from "./commands/devnet.ts";
 import { addGenesis } from "./commands/genesis.ts";
 import { addInit } from "./commands/init.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addKrum } from "./commands/krum.ts";
+import { addModel } from "./commands/model.ts";
+import { addQueries } from "./commands/query.ts";
 import { addRpc } from "./commands/rpc.ts";
 import { addStart } from "./commands/start.ts";
 import { addTestnet } from "./commands/testnet.ts";
+import { addTx } from "./commands/tx.ts";
+
+/** In the order in which help lists them. */
+const COMMANDS = [
+  addInit,
+  addStart,
+  addTestnet,
+  addDevnet,
+  addGenesis,
+  addKeys,
+  addQueries,
+  addTx,
+  addModel,
+  addData,
+  addKrum,
+  addRpc,
+];
 
 /** The whole command line. One file per group of commands adds itself here. */
 export function buildProgram(): Command {
@@ -22,7 +42,7 @@ export function buildProgram(): Command {
     .option("--password-file <FILE>", "read the password of encrypted keys from a file (also POFL_PASSWORD)")
     .addOption(new Option("--debug", "print a stack trace with an error"))
     .helpOption("--help", "show help");
-  for (const add of [addInit, addStart, addTestnet, addDevnet, addGenesis, addKeys, addKrum, addRpc]) add(program);
+  for (const add of COMMANDS) add(program);
   program.addHelpText(
     "after",
     "\nExamples:\n  $ pofl devnet                       a network of four hospitals on this machine, start to end\n" +

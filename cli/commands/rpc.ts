@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { createClient } from "../client.ts";
+import { createRpcClient } from "../../node/rpc/client.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
 import { usage } from "../failure.ts";
@@ -19,7 +19,7 @@ export function addRpc(program: Command): void {
         throw usage(`the parameters are not JSON: ${text}`);
       }
       if (typeof params !== "object" || params === null) throw usage("the parameters must be an object or a list");
-      const result = await createClient(globals.rpc).call(method, params);
+      const result = await createRpcClient(globals.rpc).raw(method, params);
       // The document is the result for people too.
       process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
     });

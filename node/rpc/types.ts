@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { genesisSchema } from "../../genesis/genesis.ts";
 import { UPDATE_STATUS } from "../../types/round.ts";
 import { TASK_STATUS } from "../../types/state.ts";
 import { TX_KINDS } from "../../types/tx.ts";
@@ -287,6 +288,16 @@ export const modelChunk = z.strictObject({
   proof: z.array(hash),
 });
 
+/** Of genesis: what all nodes of the chain agree on for ever. */
+export const chainParams = z.strictObject({
+  chainId: z.string(),
+  genesisHash: hash,
+  consensus: genesisSchema.shape.consensus,
+  economy: genesisSchema.shape.economy,
+  registrars: genesisSchema.shape.registrars,
+  custodians: genesisSchema.shape.custodians,
+});
+
 /** Messages of `chain_subscribe`. */
 export const headEvent = z.strictObject({
   height: whole,
@@ -328,6 +339,7 @@ export type UpdateResultJson = z.output<typeof updateResult>;
 export type RoundJson = z.output<typeof round>;
 export type ModelJson = z.output<typeof model>;
 export type ModelChunk = z.output<typeof modelChunk>;
+export type ChainParams = z.output<typeof chainParams>;
 export type HeadEvent = z.output<typeof headEvent>;
 export type TxEvent = z.output<typeof txEvent>;
 
@@ -338,6 +350,7 @@ export type Results = {
   node_timings: Timing[];
   net_peers: Peer[];
   net_counters: NetCounters;
+  chain_params: ChainParams;
   chain_getBlock: BlockJson;
   chain_getHeader: HeaderResult;
   chain_getCommit: CommitJson;

@@ -45,11 +45,9 @@ test("four nodes, a fifth that joins, kill -9, halt and resume; every model reco
     // A fifth, with only the genesis file and a bootnode.
     const home = join(net.dir, "fifth");
     const genesis = join(net.dir, "net", "genesis.json");
-    const made = await pofl(["init", "--home", home, "--genesis", genesis, "--moniker", "fifth"]);
+    const made = await pofl(["init", "--home", home, "--genesis", genesis, "--moniker", "fifth", "--data", spare]);
     assert.is(made.code, 0, made.stderr);
     const fifth = await net.adopt(home);
-    const config = join(home, "config", "config.toml");
-    writeFileSync(config, readFileSync(config, "utf8").replace('data = ""', `data = ${JSON.stringify(spare)}`));
     net.start(fifth);
     await net.reach(6, 60_000);
 
@@ -69,7 +67,7 @@ test("four nodes, a fifth that joins, kill -9, halt and resume; every model reco
       rpcUrl,
     ]);
     assert.is(sent.code, 0, sent.stderr);
-    const bonded = await pofl(["tx", "bond", "--home", home, "--amount", "10000", "--rpc", rpcUrl]);
+    const bonded = await pofl(["tx", "bond", "--home", home, "--amount", "10000000000", "--rpc", rpcUrl]);
     assert.is(bonded.code, 0, bonded.stderr);
     await until("the fifth trains and earns", 90_000, async () => {
       const miners = await net.call<MinerJson[]>(0, "miner_list");

@@ -6,7 +6,7 @@ import type { NodeContext } from "../context.ts";
 import { notFound } from "../errors.ts";
 import { blockJson, commitJson, headerJson, receiptJson, txJson } from "../json.ts";
 import { type Method, method } from "../jsonrpc.ts";
-import { block, commit, headerResult, receipt, txFound, txPending, txSent } from "../types.ts";
+import { block, chainParams, commit, headerResult, receipt, txFound, txPending, txSent } from "../types.ts";
 import { hashParam, headerAt, heightOf, heightParam, invalidParams, noParams, stored } from "./params.ts";
 
 /** Hashes that `tx_pending` lists at most. */
@@ -37,6 +37,15 @@ async function findTx(context: NodeContext, hash: Hash): Promise<z.output<typeof
 export function chainMethods(context: NodeContext): Record<string, Method> {
   const { store } = context;
   return {
+    chain_params: method({
+      summary: "The parameters of the chain, from its genesis",
+      params: noParams,
+      result: chainParams,
+      run: () => {
+        const { chainId, consensus, economy, registrars, custodians } = context.genesis;
+        return { chainId, genesisHash: toHex(context.genesisHash), consensus, economy, registrars, custodians };
+      },
+    }),
     chain_getBlock: method({
       summary: "A block by height or hash; the head if neither is given",
       params: place,
