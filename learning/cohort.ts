@@ -218,6 +218,8 @@ export function cohortTask(): TaskSpec {
     aggregation: { normBoundPermille: 2500, firstNormBound: 6 },
     training: { epochs: 6, batch: 8, optimiser: "adam", learningRate: 0.02, l2: 0.001, clipNorm: 3 },
     rounds: { minimum: 1, maximum: 20, target: { metric: "auroc", value: 0.88 } },
+    // Upper bounds for a node that stopped answering; otherwise a phase takes milliseconds.
+    windows: { pledgeMs: 5000, revealMs: 3000, attestMs: 2000 },
     split: { test: 0.25, validation: 0.2, seed: 1 },
   });
 }

@@ -1,9 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { sha256 } from "../../crypto/hash.ts";
 import { genesisHash, parseGenesis } from "../../genesis/genesis.ts";
 import { initialModel } from "../../genesis/model.ts";
-import { encodeTask } from "../../genesis/task.ts";
 import { openBlobStore } from "../../node/store/blobs.ts";
 import { openDatabase } from "../../node/store/database.ts";
 import { openStore } from "../../node/store/store.ts";
@@ -13,9 +11,13 @@ import { independentRound, type PlainUpdate } from "./round.ts";
 
 /**
  * Reads the folder of a stopped node and computes the model of every height again, from the stored updates and attestations, with the
- * independent sum. Nothing of `consensus/` takes part. Only for chains that train the task of their genesis.
+ * independent sum. Nothing of `consensus/` takes part. Only for chains that train the task of their genesis. Updates of heights at
+ * which this node was away are read from the folders of `others`.
  */
-export async function recheckChain(home: string): Promise<{ rounds: number; wrong: string[] }> {
+export async function recheckChain(
+  home: string,
+  others: readonly string[] = [],
+): Promise<{ rounds: number; wrong: string[] }> {
   const genesis = parseGenesis(readFileSync(join(home, "config", "genesis.json"), "utf8"));
   const task = genesis.task?.spec;
   if (!task) throw new Error("this genesis has no task");
@@ -25,12 +27,20 @@ export async function recheckChain(home: string): Promise<{ rounds: number; wron
     genesisState: () => State.genesis(genesis),
     path,
   });
-  const blobs = openBlobStore(join(home, "data", "blobs"));
+  const stores = [home, ...others].map((folder) => openBlobStore(join(folder, "data", "blobs")));
+  const find = async (root: Uint8Array) => {
+    for (const blobs of stores) {
+      const blob = await blobs.get(root);
+      if (blob) return blob;
+    }
+    return undefined;
+  };
   const wrong: string[] = [];
   let rounds = 0;
-  let model = initialModel(task, sha256(encodeTask(task)));
+  const first = State.genesis(genesis);
+  let model = initialModel(task, first.activeTask()?.record.id as Uint8Array);
   let medianNorm = 0n;
-  let seed: Uint8Array = genesisHash(genesis);
+  let seed = first.seed;
   try {
     for (let height = 1; height <= store.head().height; height++) {
       const block = await store.block(height);
@@ -41,7 +51,7 @@ export async function recheckChain(home: string): Promise<{ rounds: number; wron
         const updates: PlainUpdate[] = [];
         for (const opening of learning.openings) {
           const owner = validators[opening.miner];
-          const blob = await blobs.get(opening.blobRoot);
+          const blob = await find(opening.blobRoot);
           if (!owner || !blob) throw new Error(`height ${height}: the update of miner ${opening.miner} is not stored`);
           const votes = [0, 0, 0, 0];
           for (const { message } of learning.attestations) {

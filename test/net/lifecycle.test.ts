@@ -23,7 +23,8 @@ async function training(): Promise<{ net: TestNet; spare: string }> {
   for (const file of files.slice(0, 4)) copyFileSync(file, join(four, file.split("/").at(-1) as string));
   const task = cohortTask();
   const { target: _none, ...rounds } = task.rounds;
-  const endless = { ...task, rounds: { ...rounds, maximum: 100_000 } };
+  const windows = { pledgeMs: 2000, revealMs: 1000, attestMs: 1000 };
+  const endless = { ...task, windows, rounds: { ...rounds, maximum: 100_000 } };
   const taskFile = join(dir, "task.json");
   writeFileSync(taskFile, JSON.stringify(endless));
   const net = await TestNet.create(["--data", four, "--task", taskFile]);
@@ -62,7 +63,7 @@ test("four nodes, a fifth that joins, kill -9, halt and resume; every model reco
       "--to",
       address,
       "--amount",
-      "20000",
+      "20000000000",
       "--rpc",
       rpcUrl,
     ]);
@@ -104,7 +105,7 @@ test("four nodes, a fifth that joins, kill -9, halt and resume; every model reco
 
     for (const i of [0, 1, 2, 3, fifth]) assert.is(await net.stop(i), 0, net.logs(i).slice(-2000));
     for (const i of [0, 1, 2, 3]) {
-      const { rounds, wrong } = await recheckChain(net.nodes[i]?.home as string);
+      const { rounds, wrong } = await recheckChain(net.nodes[i]?.home as string, [net.nodes[0]?.home as string]);
       assert.equal(wrong, []);
       assert.ok(rounds > 10);
     }
