@@ -1,6 +1,6 @@
 import { txId } from "../../crypto/domain.ts";
 import { decodeTask } from "../../genesis/task.ts";
-import { Block, Header, type Receipt } from "../../types/block.ts";
+import { Block, type Header, type Receipt } from "../../types/block.ts";
 import { bytesEqual, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import type { Metrics } from "../../types/round.ts";
 import { type Miner, REPUTATION_ONE, type Task } from "../../types/state.ts";
@@ -32,13 +32,17 @@ export function metricsJson({ n, loss, accuracy, auroc }: Metrics): MetricsJson 
 }
 
 export function headerJson(header: Header): HeaderJson {
-  const json = Header.toJson(header) as Record<string, unknown>;
+  // Not Header.toJson: it writes every number as a string.
+  const json = Object.entries(header).map(([name, value]) => [
+    name,
+    value instanceof Uint8Array ? toHex(value) : value,
+  ]);
   return {
-    ...json,
+    ...Object.fromEntries(json),
     task: orNull(header.task),
     metrics: metricsJson(header.metrics),
     modelRoot: orNull(header.modelRoot),
-  } as HeaderJson;
+  };
 }
 
 export function commitJson({ height, round, blockId, signatures }: Commit): CommitJson {

@@ -19,13 +19,18 @@ export function rpcMethods(context: NodeContext): ReadonlyMap<string, Method<Cal
       ...subscriptionMethods(),
     }),
   );
+  let document: Record<string, unknown> | undefined;
   methods.set(
     "rpc.discover",
     method({
       summary: "This interface as an OpenRPC document (spec.open-rpc.org)",
       params: noParams,
       result: z.record(z.string(), z.unknown()),
-      run: () => openRpc(methods, context.version),
+      run: () => {
+        // Made once: from all schemas it takes some milliseconds.
+        document ??= openRpc(methods, context.version);
+        return document;
+      },
     }),
   );
   return methods;

@@ -28,6 +28,8 @@ export type RpcLimits = {
   readonly requestTimeoutMs: number;
   /** Unsent news of one WebSocket; a client that is further behind is dropped. */
   readonly maxBufferedBytes: number;
+  /** For a dropped client to read why, if it reads at all. */
+  readonly dropGraceMs: number;
   /** Requests of one WebSocket that wait for their turn. */
   readonly maxQueued: number;
   /** A WebSocket that answers no ping for this long is dropped. */
@@ -40,6 +42,7 @@ export const defaultRpcLimits: RpcLimits = {
   headersTimeoutMs: 5_000,
   requestTimeoutMs: 10_000,
   maxBufferedBytes: 1024 * 1024,
+  dropGraceMs: 2_000,
   maxQueued: 32,
   pingMs: 30_000,
 };
@@ -54,9 +57,6 @@ type Log = { error(fields: object, message: string): void };
 /** RFC 6455 section 7.4.1. */
 const POLICY_VIOLATION = 1008;
 const TRY_AGAIN_LATER = 1013;
-/** For a dropped client to read the reason, if it reads at all. */
-const DROP_GRACE_MS = 1_000;
-
 /**
  * Serves JSON-RPC on HTTP POST and WebSocket, `GET /health` and the page.
  * @throws PoflError PORT_TAKEN naming the port, PORT_DENIED, BAD_LISTEN
@@ -150,7 +150,7 @@ function serveSocket(
     dropped = true;
     subscribers.delete(subscriber);
     socket.close(status, `${code}: ${why}`);
-    setTimeout(() => socket.terminate(), DROP_GRACE_MS).unref();
+    setTimeout(() => socket.terminate(), limits.dropGraceMs).unref();
   };
   const send = (text: string) => {
     if (dropped) return;
