@@ -145,22 +145,23 @@ test("contribution: the inner product with the mean of the others, never with it
 
 test("pay: noise is not paid for its own norm, votes move nothing to rivals, the pool bounds the sum", () => {
   const claims = [claim(0), claim(1), claim(2), claim(3)];
-  const pay = (of: Claim[], earned = [300n, 100n, 0n, -50n]) => payments(of, earned, 16_000n, 2);
-  // 12,000 by contribution (3 : 1), 4,000 evenly.
-  assert.equal(pay(claims), [10_000n, 4_000n, 1_000n, 1_000n]);
+  const pay = (of: Claim[], earned = [300n, 100n, 0n, -80n]) => payments(of, earned, 16_000n, 2);
+  // 12,000 by contribution (300, 100 and 0 of 480), 4,000 evenly.
+  assert.equal(pay(claims), [8_500n, 3_500n, 1_000n, 1_000n]);
   const doubted = [claim(0, { votes: { harmful: 4, neutral: 0, helpful: 2 } }), ...claims.slice(1)];
-  assert.equal(pay(doubted), [5_000n, 4_000n, 1_000n, 1_000n], "what a vote takes goes to no rival");
+  assert.equal(pay(doubted), [4_250n, 3_500n, 1_000n, 1_000n], "what a vote takes goes to no rival");
   const rejected = [claim(0, { weight: 0 }), ...claims.slice(1)];
-  assert.equal(pay(rejected), [0n, 4_000n, 1_000n, 1_000n]);
+  assert.equal(pay(rejected), [0n, 3_500n, 1_000n, 1_000n]);
   assert.equal(
     pay(claims, [0n, -1n, -5n, -9n]),
     [1_000n, 1_000n, 1_000n, 1_000n],
     "without contribution the even part",
   );
+  assert.equal(pay(claims, [1n, -999n, 0n, 0n]), [1_012n, 1_000n, 1_000n, 1_000n], "chance takes no pool");
   // A suspect needs a contribution and a helpful verdict.
   const suspect = (votes: Claim["votes"], at = 0) =>
     pay(claims.map((c, i) => (i === at ? { ...c, central: false, votes } : c)))[at];
-  assert.is(suspect({ harmful: 0, neutral: 0, helpful: 6 }), 10_000n);
+  assert.is(suspect({ harmful: 0, neutral: 0, helpful: 6 }), 8_500n);
   assert.is(suspect({ harmful: 0, neutral: 3, helpful: 3 }), 0n, "no strict majority");
   assert.is(suspect({ harmful: 0, neutral: 0, helpful: 4 }), 0n, "too few votes");
   assert.is(suspect({ harmful: 0, neutral: 0, helpful: 6 }, 3), 0n, "no contribution");

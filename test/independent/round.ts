@@ -154,7 +154,7 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
   }
 
   // Contributions and pay.
-  let positive = 0n;
+  let magnitude = 0n;
   for (const u of kept) {
     const line = lines.get(u) as PlainLine;
     const others = entering.filter((v) => v !== u);
@@ -163,7 +163,7 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
     for (const v of others) up += weight(v) * factor(norm2(v), target2) * dot(vec(u), vec(v));
     up *= factor(norm2(u), target2);
     if (down > 0n) line.contribution = up < 0n ? -(-up / down) : up / down;
-    if (line.contribution > 0n) positive += line.contribution;
+    magnitude += line.contribution > 0n ? line.contribution : -line.contribution;
   }
   for (const u of entering) {
     const line = lines.get(u) as PlainLine;
@@ -177,9 +177,9 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
       const counted = points.slice(liars) as bigint[];
       v = (65536n * counted.reduce((s, p) => s + p, 0n)) / BigInt(2 * counted.length);
     }
-    // pool · v · (3/4 · own / positive + 1/4 · 1 / n), rounded down once.
+    // pool · v · (3/4 · own / magnitude + 1/4 · 1 / n), rounded down once.
     const N = BigInt(n);
-    if (positive > 0n) line.pay = (round.pool * v * (3n * own * N + positive)) / (65536n * 4n * positive * N);
+    if (magnitude > 0n) line.pay = (round.pool * v * (3n * own * N + magnitude)) / (65536n * 4n * magnitude * N);
     else line.pay = (round.pool * v) / (65536n * 4n * N);
   }
 
