@@ -2,26 +2,9 @@ import { isPoflError, PoflError } from "../../types/errors.ts";
 import { TX_FAILURES, TX_INVALID } from "../../vm/failures.ts";
 
 /**
- * JSON-RPC 2.0 section 5.1. `data.code` is the stable name; the number is coarser. −32000…−32099 are ours:
- *
- * | number | data.code |
- * |---|---|
- * | −32700 | PARSE_ERROR |
- * | −32600 | INVALID_REQUEST, BATCH_EMPTY, BATCH_TOO_LARGE, BODY_TOO_LARGE, TOO_DEEP, UNSUPPORTED_MEDIA_TYPE |
- * | −32601 | METHOD_NOT_FOUND |
- * | −32602 | INVALID_PARAMS (with `data.path`), BAD_ENCODING (of a transaction) |
- * | −32603 | INTERNAL |
- * | −32000 | any other PoflError, by its own code |
- * | −32001 | NOT_FOUND |
- * | −32002 | HEIGHT_UNAVAILABLE |
- * | −32003 | HOST_REFUSED, ORIGIN_REFUSED |
- * | −32005 | RATE_LIMITED, TOO_MANY_SUBSCRIPTIONS, SLOW_CLIENT |
- * | −32006 | WEBSOCKET_ONLY |
- * | −32010 | TX_…: the transaction was not admitted, for the reason named |
- * | −32011 | MEMPOOL_FULL |
- * | −32020 | CORRUPT_RECORD, DATABASE_DAMAGED, STORE_FAILED, DISK_…, READ_ONLY: the node's disk |
+ * JSON-RPC 2.0 section 5.1: `data.code` is the stable name, the number is coarser; −32000…−32099 are ours. docs/rpc.md explains them all.
  */
-const NUMBERS: Readonly<Record<string, number>> = {
+export const ERROR_NUMBERS: Readonly<Record<string, number>> = {
   PARSE_ERROR: -32700,
   INVALID_REQUEST: -32600,
   BATCH_EMPTY: -32600,
@@ -65,7 +48,11 @@ export function rpcError(error: unknown): RpcError {
   if (!isPoflError(error)) {
     return { code: -32603, message: "internal error; the node's log says more", data: { code: "INTERNAL" } };
   }
-  return { code: NUMBERS[error.code] ?? -32000, message: error.message, data: { ...error.data, code: error.code } };
+  return {
+    code: ERROR_NUMBERS[error.code] ?? -32000,
+    message: error.message,
+    data: { ...error.data, code: error.code },
+  };
 }
 
 export function notFound(what: string): PoflError {

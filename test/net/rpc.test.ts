@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, createServer } from "node:net";
 import { promisify } from "node:util";
@@ -10,6 +11,7 @@ import type { z } from "zod";
 import { verifyChunk } from "../../crypto/blob.ts";
 import { startMetrics } from "../../node/metrics.ts";
 import { createRpcClient } from "../../node/rpc/client.ts";
+import { ERROR_NUMBERS } from "../../node/rpc/errors.ts";
 import { rpcMethods } from "../../node/rpc/methods.ts";
 import { type RpcOptions, type RpcServer, startRpc } from "../../node/rpc/server.ts";
 import { isPoflError } from "../../types/errors.ts";
@@ -251,6 +253,25 @@ test("what is not there, and what is not asked well: stable codes", () =>
       height: 3,
     });
   }));
+
+test("docs/rpc.md names every method with its parameters in order, and every error code", async () => {
+  const text = readFileSync("docs/rpc.md", "utf8");
+  const { context } = await rpcWorld();
+  for (const [name, { params }] of rpcMethods(context)) {
+    const row = text.split("\n").find((line) => line.startsWith(`| \`${name}\` |`));
+    assert.ok(row, `${name} is not in docs/rpc.md`);
+    const named = (row.split("|")[2] as string).match(/[a-z]+(?=[?`,]| \()/g) ?? [];
+    const known = Object.keys(params.shape);
+    assert.equal(
+      named.filter((n) => known.includes(n)),
+      known,
+      name,
+    );
+  }
+  for (const code of Object.keys(ERROR_NUMBERS)) {
+    if (!code.startsWith("TX_")) assert.ok(text.includes(`\`${code}\``), `${code} is not in docs/rpc.md`);
+  }
+});
 
 test("HTTP: walls against browsers, types, sizes; each refusal is a JSON-RPC error", () =>
   served(
