@@ -11,6 +11,7 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 import { errorText, PoflError } from "../types/errors.ts";
 import type { Limits } from "./limits.ts";
+import { quietMuxer } from "./muxer.ts";
 import { streamMeter } from "./streammeter.ts";
 import type { NetworkOptions, Peer, Traffic } from "./types.ts";
 
@@ -52,16 +53,18 @@ export async function createHost(
     transports: [tcp({ dialOpts: socket, listenOpts: socket, maxConnections: limits.maxConnections })],
     connectionEncrypters: [noise()],
     streamMuxers: [
-      yamux({
-        maxInboundStreams: limits.maxStreams,
-        maxOutboundStreams: limits.maxStreams,
-        streamOptions: {
-          maxStreamWindowSize: limits.streamWindowBytes,
-          maxReadBufferLength: limits.readBufferBytes,
-          // Unlimited by default. Twice our own bound, so that ours acts first and says why.
-          maxWriteBufferLength: 2 * limits.maxQueuedBytes,
-        },
-      }),
+      quietMuxer(
+        yamux({
+          maxInboundStreams: limits.maxStreams,
+          maxOutboundStreams: limits.maxStreams,
+          streamOptions: {
+            maxStreamWindowSize: limits.streamWindowBytes,
+            maxReadBufferLength: limits.readBufferBytes,
+            // Unlimited by default. Twice our own bound, so that ours acts first and says why.
+            maxWriteBufferLength: 2 * limits.maxQueuedBytes,
+          },
+        }),
+      ),
     ],
     connectionGater: gater,
     connectionManager: {
