@@ -65,6 +65,7 @@ export async function runDevnet(options: DevnetOptions, out: Output): Promise<De
       seen,
       crashes.map((n) => n.address),
       began,
+      String(options.seed ?? ""),
     );
   } catch (error) {
     // Logs are what somebody needs now.
@@ -117,6 +118,7 @@ async function conclude(
   seen: Followed,
   crashed: readonly string[],
   began: number,
+  seed: string,
 ): Promise<DevnetReport> {
   const height = seen.status?.height ?? 0;
   const heads = await headsAt(net, height, SETTLE_MS);
@@ -141,7 +143,7 @@ async function conclude(
   if (spec && task && source) {
     const files = net.nodes.map((n) => n.data).filter((file) => file !== "");
     const model = await downloadModel(source.rpc, task.modelRoot);
-    test = await testScores(spec, files, model, rounds.length, "devnet", fromHex(task.id, 32));
+    test = await testScores(spec, files, model, rounds.length, seed, fromHex(task.id, 32));
   }
   const reason = !agree
     ? "the honest nodes do not have the same head"
