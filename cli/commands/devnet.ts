@@ -54,7 +54,7 @@ export function addDevnet(program: Command): void {
       }
       const report = await runDevnet(options, out);
       out.result(report, () => printReport(out, report));
-      if (!report.ok) process.exitCode = 1;
+      fail(report);
     });
   examples(
     command,
@@ -121,5 +121,10 @@ async function severalSeeds(options: DevnetOptions, seeds: number, out: Output):
       ],
     );
   });
-  if (!summary.ok) process.exitCode = 1;
+  for (const report of reports) fail(report);
+}
+
+/** The exit code and the line on stderr of a run that is not ok, after its report. */
+function fail({ code, reason }: DevnetReport): void {
+  if (code !== null) throw new PoflError(code, reason ?? code);
 }

@@ -35,9 +35,11 @@ async function run(flags: Readonly<Record<string, string | undefined>>, self: Co
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  // Started by another process with a channel (`devnet`): when that dies, even by SIGKILL, its nodes end too.
+  process.once("disconnect", onSignal);
   try {
-    const path: string = "../../node/node.ts";
-    const { startNode } = await import(path);
+    // Loaded here: no other command needs the network, the store and the trainers.
+    const { startNode } = await import("../../node/node.ts");
     const node = await startNode({ home, config });
     stop = () => node.stop();
     if (asked) await node.stop();
@@ -45,6 +47,7 @@ async function run(flags: Readonly<Record<string, string | undefined>>, self: Co
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
+    process.off("disconnect", onSignal);
     unlock();
   }
 }

@@ -12,6 +12,8 @@ export type Followed = {
   miners: MinerJson[];
   task: TaskSummary | undefined;
   status: NodeStatus | undefined;
+  /** Why it ended before the task did: TIMED_OUT or NODE_CRASHED. */
+  failure: PoflError | undefined;
 };
 
 export type FollowOptions = {
@@ -23,22 +25,24 @@ export type FollowOptions = {
   readonly signal: AbortSignal;
 };
 
-/** Resolves when the task has ended. @throws PoflError TIMED_OUT, NODE_CRASHED, INTERRUPTED */
+/** Resolves when the task has ended, or with a `failure`. @throws PoflError INTERRUPTED */
 export async function follow(net: Processes, options: FollowOptions): Promise<Followed> {
-  const seen: Followed = { rounds: new Map(), miners: [], task: undefined, status: undefined };
+  const seen: Followed = { rounds: new Map(), miners: [], task: undefined, status: undefined, failure: undefined };
   const end = Date.now() + options.timeoutMs;
-  let crash: PoflError | undefined;
   net.onCrash = (node, why) => {
-    crash ??= new PoflError("NODE_CRASHED", `${node.moniker}: ${why}; its log is ${node.log}`);
+    seen.failure ??= new PoflError("NODE_CRASHED", `${node.moniker}: ${why}; its log is ${node.log}`);
   };
   let height = 0;
   for (;;) {
     if (options.signal.aborted) throw new PoflError("INTERRUPTED", "interrupted; the nodes were stopped");
-    if (crash) throw crash;
     if (Date.now() > end) {
       const where = seen.status ? `height ${seen.status.height}, ${seen.status.phase}` : "no node answered";
-      throw new PoflError("TIMED_OUT", `the task is not over after ${options.timeoutMs / 1000} s (${where})`);
+      seen.failure ??= new PoflError(
+        "TIMED_OUT",
+        `the task is not over after ${options.timeoutMs / 1000} s (${where}); give a longer --timeout`,
+      );
     }
+    if (seen.failure) return seen;
     const source = net.nodes.find((n) => n.honest && n.process);
     try {
       if (source) height = await observe(source, height, seen);

@@ -63,16 +63,17 @@ export class Processes {
   start(node: DevNode): void {
     const main = process.argv[1] as string;
     const child = spawn(process.execPath, [...process.execArgv, main, "start", "--home", node.home], {
-      stdio: ["ignore", "pipe", "pipe"],
+      // The channel carries nothing: it closes with this process, and then the node stops by itself.
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
       // A terminal's Ctrl-C goes to the whole group: the nodes are ended by this process, in order.
       detached: true,
       env: { ...process.env, NO_COLOR: "1" },
     });
     const log = createWriteStream(node.log, { flags: "a" });
-    child.stdout.pipe(log, { end: false });
-    child.stderr.pipe(log, { end: false });
+    child.stdout?.pipe(log, { end: false });
+    child.stderr?.pipe(log, { end: false });
     let lastLine = "";
-    child.stderr.on("data", (chunk: Buffer) => {
+    child.stderr?.on("data", (chunk: Buffer) => {
       lastLine = chunk.toString().trim().split("\n").at(-1) ?? lastLine;
     });
     child.once("exit", (code, signal) => {

@@ -22,6 +22,8 @@ export type ScoreJson = {
 export type DevnetReport = {
   ok: boolean;
   reason: string | null;
+  /** Stable name of the reason. */
+  code: "NODE_CRASHED" | "TIMED_OUT" | "HEADS_DIFFER" | "TARGET_MISSED" | null;
   chainId: string;
   height: number;
   headHash: string | null;

@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TaskSpec } from "../../genesis/task.ts";
 import type { Attack } from "../../learning/attacks.ts";
-import { PoflError } from "../../types/errors.ts";
+import { isPoflError } from "../../types/errors.ts";
 import { fromHex } from "../../types/primitives.ts";
+import { usage } from "../failure.ts";
 import type { Output } from "../output.ts";
-import { makeTestnet, type Testnet } from "../testnet.ts";
+import { hospitalFiles, makeTestnet, type Testnet } from "../testnet.ts";
 import { Progress } from "./display.ts";
 import { type Followed, follow, headsAt } from "./follow.ts";
 import { freePorts, Processes } from "./processes.ts";
@@ -30,10 +31,12 @@ export type DevnetOptions = {
 
 /** For the other nodes to reach the height at which the first one saw the end. */
 const SETTLE_MS = 30_000;
+/** The same when something went wrong before, and a node may be gone. */
+const SETTLE_AFTER_FAILURE_MS = 3_000;
 
 /**
  * Runs a devnet and ends it on every path.
- * @throws PoflError TIMED_OUT, NODE_CRASHED, INTERRUPTED, and what making the homes throws
+ * @throws PoflError INTERRUPTED, and what making the homes throws; what happens to the nodes is in the report
  */
 export async function runDevnet(options: DevnetOptions, out: Output): Promise<DevnetReport> {
   const began = performance.now();
@@ -59,17 +62,13 @@ export async function runDevnet(options: DevnetOptions, out: Output): Promise<De
       onProgress: (now) => progress.show(now),
       signal: abort.signal,
     }).finally(() => progress.end());
-    return await conclude(
-      net,
-      made,
-      seen,
-      crashes.map((n) => n.address),
-      began,
-      String(options.seed ?? ""),
-    );
-  } catch (error) {
+    const crashed = crashes.map((n) => n.address);
+    const report = await conclude(net, made, seen, crashed, began, String(options.seed ?? ""));
     // Logs are what somebody needs now.
-    if (!(error instanceof PoflError && error.code === "INTERRUPTED")) keep = true;
+    if (seen.failure) keep = true;
+    return report;
+  } catch (error) {
+    if (net && !isPoflError(error, "INTERRUPTED")) keep = true;
     throw error;
   } finally {
     await net?.stopAll();
@@ -82,12 +81,9 @@ export async function runDevnet(options: DevnetOptions, out: Output): Promise<De
 
 async function prepare(options: DevnetOptions, folder: string): Promise<Testnet> {
   const attack = options.attack;
-  const probe = options.nodes ?? 4;
-  if (attack && attack.count >= probe && options.data === undefined) {
-    throw new PoflError(
-      "USAGE",
-      `--attack ${attack.kind}:${attack.count}: at least one of ${probe} nodes must be honest`,
-    );
+  const nodes = options.nodes ?? (options.data === undefined ? 4 : hospitalFiles(options.data).length);
+  if (attack && attack.count >= nodes) {
+    throw usage(`--attack ${attack.kind}:${attack.count}: at least one of ${nodes} nodes must be honest`);
   }
   return makeTestnet({
     out: join(folder, "net"),
@@ -96,7 +92,7 @@ async function prepare(options: DevnetOptions, folder: string): Promise<Testnet>
     task: options.task,
     seed: undefined,
     adjust: (task) => adjusted(task, options),
-    ports: await freePorts(Math.max(probe, 8)),
+    ports: await freePorts(nodes),
     attack: (i, n) => (attack && attack.kind !== "crash" && i >= n - attack.count ? attack.kind : undefined),
     trainingSeed: options.seed,
     log: { level: "info", format: "pretty" },
@@ -121,7 +117,7 @@ async function conclude(
   seed: string,
 ): Promise<DevnetReport> {
   const height = seen.status?.height ?? 0;
-  const heads = await headsAt(net, height, SETTLE_MS);
+  const heads = await headsAt(net, height, seen.failure ? SETTLE_AFTER_FAILURE_MS : SETTLE_MS);
   const honest = (i: number) => net.nodes[i]?.honest === true && !crashed.includes(net.nodes[i]?.address ?? "");
   const nodes = net.nodes.map((n, i) => ({
     moniker: n.moniker,
@@ -145,14 +141,11 @@ async function conclude(
     const model = await downloadModel(source.rpc, task.modelRoot);
     test = await testScores(spec, files, model, rounds.length, seed, fromHex(task.id, 32));
   }
-  const reason = !agree
-    ? "the honest nodes do not have the same head"
-    : target && !reached
-      ? `the target was not met: ${target.metric} ${target.value}`
-      : null;
+  const { code, reason } = verdict(seen, agree, target && !reached ? target : undefined);
   return {
-    ok: reason === null,
+    ok: code === null,
     reason,
+    code,
     chainId: made.genesis.chainId,
     height,
     headHash: good[0]?.headHash ?? null,
@@ -172,6 +165,17 @@ async function conclude(
     bytes: await bytesOf(net),
     seconds: (performance.now() - began) / 1000,
   };
+}
+
+function verdict(
+  { failure }: Followed,
+  agree: boolean,
+  missed: TaskSpec["rounds"]["target"],
+): Pick<DevnetReport, "code" | "reason"> {
+  if (failure) return { code: failure.code as DevnetReport["code"], reason: failure.message };
+  if (!agree) return { code: "HEADS_DIFFER", reason: "the honest nodes do not have the same head" };
+  if (missed) return { code: "TARGET_MISSED", reason: `the target was not met: ${missed.metric} ${missed.value}` };
+  return { code: null, reason: null };
 }
 
 /** Mean and sample standard deviation. */

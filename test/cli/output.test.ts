@@ -30,7 +30,8 @@ test("amounts and hashes", () => {
 test("exit codes and one line", () => {
   const table: [Error, number][] = [
     [new PoflError("USAGE", "x"), 2],
-    [new PoflError("NO_CONNECTION", "x"), 3],
+    [new PoflError("RPC_UNREACHABLE", "x"), 3],
+    [new PoflError("RPC_TIMEOUT", "x"), 4],
     [new PoflError("TIMED_OUT", "x"), 4],
     [new PoflError("BAD_GENESIS", "x"), 1],
     [new Error("x"), 1],
