@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { AskPassword } from "../node/keyfiles.ts";
 import { errorText, PoflError } from "../types/errors.ts";
+import { usage } from "./failure.ts";
 import { createOutput, type Output } from "./output.ts";
 import { prompt } from "./prompt.ts";
 
@@ -31,7 +32,7 @@ export function contextOf(command: Command): Context {
   const raw = command.optsWithGlobals<Globals>();
   const globals: Globals = {
     home: resolve(raw.home ?? process.env.POFL_HOME ?? join(homedir(), ".pofl")),
-    rpc: raw.rpc ?? process.env.POFL_RPC ?? DEFAULT_RPC,
+    rpc: httpUrl(raw.rpc ?? process.env.POFL_RPC ?? DEFAULT_RPC),
     json: raw.json === true,
     quiet: raw.quiet === true,
     color: raw.color !== false,
@@ -43,6 +44,11 @@ export function contextOf(command: Command): Context {
     out: createOutput(globals),
     askPassword: (what) => givenPassword(globals) ?? prompt(`Password of ${what}: `),
   };
+}
+
+function httpUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw usage(`--rpc ${text}: must be a URL such as ${DEFAULT_RPC}`);
 }
 
 /** A password that needs no question; undefined when none was given. */

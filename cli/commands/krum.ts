@@ -1,22 +1,16 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { krum } from "../../consensus/round/krum.ts";
+import { type KrumResult, krum } from "../../consensus/round/krum.ts";
 import { errorText, PoflError } from "../../types/errors.ts";
-import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
 
-function readInput(file: string): { f: number; updates: number[][] } {
-  let text: string;
+/** @throws PoflError BAD_UPDATES with the file */
+function krumOf(file: string): KrumResult {
   try {
-    text = readFileSync(file === "-" ? 0 : file, "utf8");
-  } catch (cause) {
-    throw new PoflError("BAD_UPDATES", `${file}: can't be read: ${errorText(cause)}`, { file }, { cause });
-  }
-  try {
-    const { f, updates, ...more } = JSON.parse(text);
+    const { f, updates, ...more } = JSON.parse(readFileSync(file === "-" ? 0 : file, "utf8"));
     const unknown = Object.keys(more)[0];
     if (unknown !== undefined) throw new PoflError("BAD_UPDATES", `field "${unknown}" is unknown`);
-    return { f, updates };
+    return krum(f, updates);
   } catch (cause) {
     throw new PoflError("BAD_UPDATES", `${file}: ${errorText(cause)}`, { file }, { cause });
   }
@@ -27,10 +21,9 @@ export function addKrum(program: Command): void {
     .command("krum")
     .description("run multi-Krum alone on integer vectors, to compare it with another implementation")
     .requiredOption("--in <FILE>", `JSON {"f": 2, "updates": [[…], …]}; - reads standard input`)
-    .action((flags: { in: string }, self: Command) => {
-      contextOf(self);
-      const { f, updates } = readInput(flags.in);
-      const { scores, selected, aggregate } = krum(f, updates);
+    .action((flags: { in: string }) => {
+      const { scores, selected, aggregate } = krumOf(flags.in);
+      // The document is the result for people too.
       process.stdout.write(`${JSON.stringify({ scores: scores.map(String), selected, aggregate })}\n`);
     });
   examples(command, [

@@ -103,10 +103,7 @@ export function addTx(program: Command): void {
     .description("a transaction by its hash, or (see below) build, sign and send one")
     .argument("[HASH]", "0x and 64 hexadecimal digits", hex(32))
     .action(async (hash: string | undefined, _: object, self: Command) => {
-      if (hash === undefined) {
-        self.outputHelp();
-        return;
-      }
+      if (hash === undefined) return self.help({ error: true });
       const { client, out } = clientOf(self);
       const found = await client.call("tx_get", { hash });
       out.result(found, () => printTx(out, found));

@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { run } from "../../cli/run.ts";
 import { isPoflError } from "../../types/errors.ts";
 
 /** Runs `body` with a folder of its own, which is gone afterwards. */
@@ -27,25 +27,27 @@ export async function refused(run: () => unknown, code: string): Promise<Error> 
   return assert.unreachable(`expected ${code}`) as never;
 }
 
-export type Ran = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
-const MAIN = join(import.meta.dirname, "..", "..", "cli", "main.js");
-
-/** Runs the compiled command line in a process of its own, without the environment's POFL_ variables. */
-export function pofl(
-  args: readonly string[],
-  options: { env?: Record<string, string>; input?: string } = {},
-): Promise<Ran> {
-  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("POFL_")));
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...clean, NO_COLOR: "1", ...options.env } });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    stderr += chunk;
-  });
-  child.stdin.end(options.input ?? "");
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })));
+/** Runs a command line in this process and catches what it prints; the environment's POFL_ variables don't count. */
+export async function cli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ran> {
+  const before = { ...process.env };
+  const streams = { stdout: process.stdout.write, stderr: process.stderr.write };
+  const caught = { stdout: "", stderr: "" };
+  for (const name of Object.keys(before)) if (name.startsWith("POFL_")) delete process.env[name];
+  Object.assign(process.env, { NO_COLOR: "1", ...env });
+  for (const name of ["stdout", "stderr"] as const) {
+    process[name].write = (chunk: string | Uint8Array) => {
+      caught[name] += chunk.toString();
+      return true;
+    };
+  }
+  try {
+    return { code: await run(args), ...caught };
+  } finally {
+    process.stdout.write = streams.stdout;
+    process.stderr.write = streams.stderr;
+    for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
+    Object.assign(process.env, before);
+  }
 }
