@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { PoflError } from "../types/errors.ts";
 
 /**
@@ -11,6 +12,7 @@ export class Deadline {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(sources: readonly (AbortSignal | undefined)[]) {
+    setMaxListeners(0, this.#controller.signal);
     this.#sources = sources.filter((s) => s !== undefined);
     for (const source of this.#sources) {
       if (source.aborted) this.#follow();

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { ContainerType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
 import type { IdentifyResult } from "@libp2p/interface";
 import { peerIdFromString } from "@libp2p/peer-id";
@@ -57,6 +58,8 @@ export function createDiscovery(deps: {
   const timers = new Set<NodeJS.Timeout>();
   const running = new Set<Promise<unknown>>();
   const stopping = new AbortController();
+  // As many listeners as dials; the default of 10 would print warnings.
+  setMaxListeners(0, stopping.signal);
   let nextExchangeAt = 0;
 
   for (const bootnode of deps.bootnodes) {
@@ -95,7 +98,10 @@ export function createDiscovery(deps: {
     try {
       for await (const frame of deps.ask(peer)) {
         const list = decode(SharedList, frame) as ValueOf<typeof SharedList>;
+        const before = book.size;
         for (const entry of list) hear(entry);
+        // Where there was news there is more: the mesh is still growing.
+        if (book.size > before) nextExchangeAt = Math.min(nextExchangeAt, Date.now() + limits.exchangeMs / 10);
         return;
       }
     } catch (error) {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection, Stream } from "@libp2p/interface";
 import { peerIdFromString } from "@libp2p/peer-id";
@@ -41,6 +42,8 @@ export function createRequests(deps: {
   const quota = new Gcra(limits.serveBytesPerSecond, limits.serveBurstBytes);
   const served = new Set<string>();
   const stopping = new AbortController();
+  // As many listeners as requests under way; the default of 10 would print warnings.
+  setMaxListeners(0, stopping.signal);
 
   async function* request(
     peer: Peer,
