@@ -145,7 +145,11 @@ function learn(
   const { task, spec, parent, genesis, committee } = ctx;
   if (!task || !spec) return invalid("it carries learning, but no task is active");
   const openings = new Map(learning.openings.map((o) => [o.miner, o]));
-  if (openings.size !== counted.included.length || !counted.included.every((u) => openings.has(u.miner))) {
+  const pledged = new Map(learning.pledges.map((p) => [p.message.miner, p.message.commitment]));
+  // An opening fits its pledge (checkLearning); that the pledge is the one attested is checked here.
+  const opened = ({ miner, commitment }: CountedUpdate) =>
+    openings.has(miner) && bytesEqual(pledged.get(miner) ?? ZERO_HASH, commitment);
+  if (openings.size !== counted.included.length || !counted.included.every(opened)) {
     invalid("its openings are not exactly the updates that f_c + 1 included attestations hold");
   }
   if (source.from === "certificate") {
@@ -223,6 +227,8 @@ export function validateBlock(ctx: HeightContext, block: Block, source: ResultSo
   }
   const learning = block.learning[0];
   if (learning) checkLearning(ctx, learning);
+  // What is derived has the right result anyway; a body that says another must not be passed on.
+  if (!bytesEqual(bodyRoots(block).resultRoot, header.resultRoot)) invalid("its round result is not the header's");
   checkNoLearning(ctx, block);
   const derived = deriveBlock(
     ctx,
