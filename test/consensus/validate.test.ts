@@ -77,7 +77,11 @@ test("a block is refused for anything in it that is not signed, not in order or 
       why: /VRF/,
     },
     { id: "no certificate", block: { ...block, lastCommit: { ...block.lastCommit, signatures: [] } }, why: /signed/ },
-    { id: "no learning in round 0", block: { ...block, learning: [] }, why: /task is active/ },
+    {
+      id: "no learning in round 0",
+      block: { ...block, learning: [], header: { ...block.header, resultRoot: new Uint8Array(32) } },
+      why: /task is active/,
+    },
     { id: "too few attestations", block: learn((l) => l.attestations.splice(0, 2)), why: /attestations, 3 are needed/ },
     { id: "an attestation twice", block: learn((l) => l.attestations.unshift(l.attestations[0]!)), why: /ascending/ },
     {
