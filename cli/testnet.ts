@@ -192,7 +192,10 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
     bootnodes: made.slice(0, 64).map((n) => `/ip4/127.0.0.1/tcp/${n.ports.p2p}/p2p/${n.peerId}`),
     ...(task === undefined ? {} : { task: { spec: task, escrow } }),
   });
-  for (const { home } of made) writeGenesis(home.paths, genesis);
+  made.forEach(({ home }, i) => {
+    writeGenesis(home.paths, genesis);
+    writeNew(home.paths.validator, `${JSON.stringify(validators[i], null, 2)}\n`);
+  });
   makeFolder(join(out, "accounts"));
   const faucetFile = join(out, "accounts", "faucet.json");
   writeNew(faucetFile, await accountText(faucet, ""), 0o600);
