@@ -95,6 +95,11 @@ export class SignGuard {
     return message;
   }
 
+  /** The highest height at which anything was signed; 0 = none. */
+  get height(): number {
+    return this.#height;
+  }
+
   /** What was signed for a slot, if anything. */
   earlier(kind: SlotKind, height: number, round: number): Uint8Array | undefined {
     return this.#slots.get(slotKey(SLOT_KINDS.indexOf(kind), height, round));

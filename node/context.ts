@@ -19,10 +19,24 @@ export function nodeContext(parts: NodeParts): NodeContext {
     head: () => engine.head,
     progress: () => ({ round: Math.max(0, engine.run.bft.round), phase: engine.run.phase() }),
     catchingUp: () => sync.catchingUp,
-    // A node whose disk fails stops: while it answers, it works.
-    problem: () => undefined,
+    problem: () => stalled(parts),
     rejected: () => rejected,
     submit: (tx) => gate.submit(tx),
     events,
   };
+}
+
+/** Beyond the windows of the task and a few rounds of votes, a height that is not decided needs somebody's attention. */
+const STALLED_MS = 30_000;
+
+/** A node whose disk fails stops; one that still answers may yet be on a chain that has halted. */
+function stalled({ engine, sync, home }: NodeParts): string | undefined {
+  const { windows } = engine.run.ctx.spec ?? {};
+  const patience =
+    STALLED_MS +
+    home.genesis.consensus.idleIntervalMs +
+    (windows ? windows.pledgeMs + windows.revealMs + windows.attestMs : 0);
+  const waited = Date.now() - engine.timings().startedAt;
+  if (sync.catchingUp || waited <= patience) return undefined;
+  return `height ${engine.run.ctx.height} is not decided after ${Math.round(waited / 1000)} s: are more than two thirds of the stake online and connected?`;
 }

@@ -140,8 +140,14 @@ async function open(
   const blobs = openBlobStore(join(paths.data, "blobs"), (path) =>
     log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
   );
-  const wal = opened("the consensus log", openJournal(join(paths.data, "consensus.wal")), (j) => j.close());
-  const signer = opened("the signer state", openJournal(join(paths.data, "signer.state")), (j) => j.close());
+  const journal = (name: string, file: string) => {
+    const path = join(paths.data, file);
+    const j = opened(name, openJournal(path), (open) => open.close());
+    if (j.tornBytes > 0) log.warn({ path, bytes: j.tornBytes }, "cut off what a crash left unfinished");
+    return j;
+  };
+  const wal = journal("the consensus log", "consensus.wal");
+  const signer = journal("the signer state", "signer.state");
   const retention = new Retention(store, blobs, genesis.consensus.retentionHeights);
   const head = await loadHead(store, home);
   let state = head.state;

@@ -43,6 +43,7 @@ export function addDevnet(program: Command): void {
     .option("--attack <KIND:COUNT>", `the last COUNT nodes misbehave: ${KINDS.join(", ")}`, attack)
     .option("--seed <S>", "fixes the chance in training (default: another one each time)", whole())
     .option("--seeds <N>", "run with the seeds 1 to N, and print mean and spread", whole(1))
+    .option("--dashboard", "let the network run on after the end, for a browser, until Ctrl-C")
     .option("--keep", "keep the folder with homes and logs")
     .option("--timeout <SECONDS>", "give up after this long", whole(1), 300)
     .action(async ({ seeds, timeout, ...flags }: Flags, self: Command) => {

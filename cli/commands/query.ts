@@ -270,5 +270,7 @@ export function printTx(out: Output, found: TxFound): void {
     ["State", found.status === "pending" ? "waits for a block" : `final in block ${found.height}`],
     ["Result", receipt === null ? null : receipt.code === null ? "done" : `failed: ${receipt.code} (the fee was paid)`],
   ]);
-  out.line(JSON.stringify(tx.payload, null, 2));
+  // A task is a page of JSON on one line: whole with --json.
+  const shown = (_: string, v: unknown) => (typeof v === "string" && v.length > 160 ? `${v.slice(0, 120)}…` : v);
+  out.line(JSON.stringify(tx.payload, shown, 2));
 }

@@ -26,6 +26,8 @@ export type DevnetOptions = {
   /** Fixes the training's chance; left out: each run differs. */
   readonly seed?: number | undefined;
   readonly keep?: boolean | undefined;
+  /** After the end the nodes go on, for a browser to look at, until the person says stop. */
+  readonly dashboard?: boolean | undefined;
   readonly timeoutMs: number;
 };
 

@@ -46,9 +46,13 @@ export class Engine {
     this.#deps = deps;
     this.#head = head;
     this.#wal = new Wal(deps.wal);
-    this.#own = deps.keys
-      ? new OwnMessages(new SignGuard(deps.signerLog), deps.genesisHash, deps.keys.consensus)
-      : undefined;
+    const guard = new SignGuard(deps.signerLog);
+    if (guard.height > head.height + 1) {
+      // A database put back to an older copy, or one that lost its tail: nothing is signed again below that height.
+      const lost = { head: head.height, signed: guard.height };
+      deps.log.warn(lost, "this node signed at a later height than it has stored: it catches up before it votes again");
+    }
+    this.#own = deps.keys ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus) : undefined;
     this.#run = this.#newRun();
   }
 

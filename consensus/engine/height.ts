@@ -1,7 +1,5 @@
-import { beaconAlpha, vrfProve } from "../../crypto/vrf.ts";
 import type { Block } from "../../types/block.ts";
-import { errorText, isPoflError } from "../../types/errors.ts";
-import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
+import { isPoflError } from "../../types/errors.ts";
 import { bytesEqual, type Hash } from "../../types/primitives.ts";
 import type { Opening } from "../../types/round.ts";
 import {
@@ -16,10 +14,10 @@ import { Bft } from "../bft/machine.ts";
 import type { BftEffect, BftEvent } from "../bft/types.ts";
 import { idKey } from "../bft/votes.ts";
 import type { HeightContext } from "../block/context.ts";
-import { type Derived, deriveBlock } from "../block/derive.ts";
-import { type LearningInputs, ROUND_WITHOUT_LEARNING } from "../block/inputs.ts";
+import type { Derived } from "../block/derive.ts";
 import { encodeMessage, type Message } from "../messages.ts";
 import { BlockPool } from "./blocks.ts";
+import { Builder } from "./builder.ts";
 import { LearningRun } from "./learning.ts";
 import type { OwnMessages } from "./own.ts";
 import type { EngineDeps, PhaseMark, Timings } from "./types.ts";
@@ -46,6 +44,7 @@ export class HeightRun {
   readonly learning: LearningRun | undefined;
   readonly blocks: BlockPool;
   readonly self: number;
+  readonly #builder: Builder;
   readonly #deps: EngineDeps;
   readonly #owner: HeightOwner;
   readonly #timers = new Set<() => void>();
@@ -57,11 +56,7 @@ export class HeightRun {
   #beacons = 0;
   #busy = false;
   #closed = false;
-  /** Round for which a block is to be built as soon as there are attestations enough. */
-  #buildRound = -1;
-  #building = false;
   #decision: { id: Hash; commit: Commit } | undefined;
-  #vrfProof: Uint8Array | undefined;
 
   constructor(ctx: HeightContext, deps: EngineDeps, owner: HeightOwner) {
     this.ctx = ctx;
@@ -87,12 +82,22 @@ export class HeightRun {
         broadcast: (message) => this.#broadcast(message),
         timer: (ms, act) => this.#timer(ms, act),
         sign: (act) => this.#sign(act),
-        progressed: () => this.#build(),
+        progressed: () => this.#builder.progress(),
         ready: () => this.begin(),
         closed: () => this.#closed,
       });
     }
     this.blocks = new BlockPool(ctx, deps, owner.model);
+    const { learning } = this;
+    this.#builder = new Builder(ctx, deps, {
+      self: this.self,
+      round: () => this.bft.round,
+      blocks: this.blocks,
+      learning: learning && (() => learning.inputs()),
+      evidence: owner.evidence,
+      built: (round, derived) => this.#onBuilt(round, derived),
+      closed: () => this.#closed,
+    });
   }
 
   /** Begins the height; after a restart `restore` has put back what was known before. */
@@ -100,7 +105,7 @@ export class HeightRun {
     this.learning?.handle({ type: "start" });
     // The own proof is ready before anybody waits for it: training runs in another thread.
     if (this.self >= 0 && this.ctx.proposer(0) === this.self) {
-      const proof = this.#proof();
+      const proof = this.#builder.proof();
       this.#broadcast({ kind: "beacon", value: { height: this.ctx.height, proof } });
       this.ctx.beta(this.self, proof);
     }
@@ -221,8 +226,7 @@ export class HeightRun {
         this.#timer(effect.ms, () => this.toBft({ type: "timeout", kind: effect.kind, round: effect.round }));
         break;
       case "build":
-        this.#buildRound = effect.round;
-        this.#build();
+        this.#builder.want(effect.round);
         break;
       case "judge":
         this.#judge(effect.blockId);
@@ -321,57 +325,12 @@ export class HeightRun {
     else this.#judge(id);
   }
 
-  // ---- building ----
-
-  #proof(): Uint8Array {
-    this.#vrfProof ??= vrfProve(
-      (this.#deps.keys as NonNullable<EngineDeps["keys"]>).vrf.secret,
-      beaconAlpha(this.ctx.parent.state.seed, this.ctx.height),
-    );
-    return this.#vrfProof;
-  }
-
-  #build(): void {
-    const round = this.#buildRound;
-    if (this.#building || round < 0 || round !== this.bft.round) return;
-    let learning: LearningInputs | undefined;
-    if (this.learning) {
-      learning = this.learning.inputs();
-      if (!learning && round < ROUND_WITHOUT_LEARNING) return; // tried again with each attestation
-    }
-    this.#building = true;
-    void this.#buildWith(round, learning).finally(() => {
-      this.#building = false;
-    });
-  }
-
-  async #buildWith(round: number, learning: LearningInputs | undefined): Promise<void> {
-    const { ctx } = this;
-    try {
-      const source = await this.blocks.source(learning?.openings ?? []);
-      if (this.#closed || this.bft.round !== round) return;
-      const derived = deriveBlock(
-        ctx,
-        {
-          round,
-          builder: this.self,
-          vrfProof: this.#proof(),
-          txs: this.#deps.pickTxs(),
-          learning,
-          evidence: this.#owner.evidence().slice(0, MAX_EVIDENCE_PER_BLOCK),
-          lastCommit: ctx.parent.commit,
-        },
-        source,
-      );
-      if (this.#buildRound === round) this.#buildRound = -1;
-      const bytes = this.blocks.addDerived(derived);
-      // Logged before it is proposed: a second value after a restart would be an equivocation.
-      this.#owner.wal.append({ type: "block", bytes });
-      this.toBft({ type: "verdict", blockId: derived.id, valid: true, builtRound: round });
-      this.toBft({ type: "built", round, blockId: derived.id });
-    } catch (error) {
-      this.#deps.log.error({ err: error, height: ctx.height, round }, `could not build a block: ${errorText(error)}`);
-    }
+  #onBuilt(round: number, derived: Derived): void {
+    const bytes = this.blocks.addDerived(derived);
+    // Logged before it is proposed: a second value after a restart would be an equivocation.
+    this.#owner.wal.append({ type: "block", bytes });
+    this.toBft({ type: "verdict", blockId: derived.id, valid: true, builtRound: round });
+    this.toBft({ type: "built", round, blockId: derived.id });
   }
 
   #broadcast(message: Message): void {

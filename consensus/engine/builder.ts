@@ -1,0 +1,105 @@
+import { beaconAlpha, vrfProve } from "../../crypto/vrf.ts";
+import { errorText, isPoflError } from "../../types/errors.ts";
+import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
+import type { DoubleVote } from "../../types/vote.ts";
+import { checkEvidence } from "../../vm/evidence.ts";
+import type { HeightContext } from "../block/context.ts";
+import { type Derived, deriveBlock } from "../block/derive.ts";
+import { type LearningInputs, ROUND_WITHOUT_LEARNING } from "../block/inputs.ts";
+import type { BlockPool } from "./blocks.ts";
+import type { EngineDeps } from "./types.ts";
+
+export type BuilderHost = {
+  readonly self: number;
+  /** The vote's round now. */
+  readonly round: () => number;
+  readonly blocks: BlockPool;
+  /** Undefined without a task; its answer is undefined while there are too few attestations. */
+  readonly learning: (() => LearningInputs | undefined) | undefined;
+  readonly evidence: () => DoubleVote[];
+  readonly built: (round: number, derived: Derived) => void;
+  readonly closed: () => boolean;
+};
+
+/** getValue() of one height: builds a block when the vote asks for one, as soon as there is what it takes. */
+export class Builder {
+  readonly #ctx: HeightContext;
+  readonly #deps: EngineDeps;
+  readonly #host: BuilderHost;
+  /** Round that a block is wanted for; −1 = none. */
+  #wanted = -1;
+  #busy = false;
+  #proof: Uint8Array | undefined;
+
+  constructor(ctx: HeightContext, deps: EngineDeps, host: BuilderHost) {
+    this.#ctx = ctx;
+    this.#deps = deps;
+    this.#host = host;
+  }
+
+  /** The own VRF proof of the height: milliseconds the first time. */
+  proof(): Uint8Array {
+    const { vrf } = this.#deps.keys as NonNullable<EngineDeps["keys"]>;
+    this.#proof ??= vrfProve(vrf.secret, beaconAlpha(this.#ctx.parent.state.seed, this.#ctx.height));
+    return this.#proof;
+  }
+
+  want(round: number): void {
+    this.#wanted = round;
+    this.progress();
+  }
+
+  /** Tries again: an attestation has come, or an earlier try is over. */
+  progress(): void {
+    const round = this.#wanted;
+    if (this.#busy || this.#host.closed() || round < 0 || round !== this.#host.round()) return;
+    const learning = this.#host.learning?.();
+    if (this.#host.learning && !learning && round < ROUND_WITHOUT_LEARNING) return;
+    this.#busy = true;
+    void this.#build(round, learning).finally(() => {
+      this.#busy = false;
+      // The vote may have moved on meanwhile, and ask for another.
+      if (this.#wanted > round) this.progress();
+    });
+  }
+
+  async #build(round: number, learning: LearningInputs | undefined): Promise<void> {
+    const ctx = this.#ctx;
+    try {
+      const source = await this.#host.blocks.source(learning?.openings ?? []);
+      if (this.#host.closed() || this.#host.round() !== round) return;
+      const derived = deriveBlock(
+        ctx,
+        {
+          round,
+          builder: this.#host.self,
+          vrfProof: this.proof(),
+          txs: this.#deps.pickTxs(),
+          learning,
+          evidence: this.#admissible(),
+          lastCommit: ctx.parent.commit,
+        },
+        source,
+      );
+      if (this.#wanted === round) this.#wanted = -1;
+      this.#host.built(round, derived);
+    } catch (error) {
+      this.#deps.log.error({ err: error, height: ctx.height, round }, `could not build a block: ${errorText(error)}`);
+    }
+  }
+
+  /** Evidence that this block may carry: old faults may be punished already, or out of reach. */
+  #admissible(): DoubleVote[] {
+    const { parent, genesis, genesisHash, height } = this.#ctx;
+    const good = this.#host.evidence().filter((evidence) => {
+      try {
+        checkEvidence(parent.state, evidence, genesis, genesisHash, height);
+        return true;
+      } catch (error) {
+        if (isPoflError(error)) return false;
+        throw error;
+      }
+    });
+    return good.slice(0, MAX_EVIDENCE_PER_BLOCK);
+  }
+}
