@@ -53,9 +53,8 @@ export function addDevnet(program: Command): void {
         await severalSeeds(options, seeds, out);
         return;
       }
-      const report = await runDevnet(options, out);
-      out.result(report, () => printReport(out, report));
-      fail(report);
+      const print = (report: DevnetReport) => out.result(report, () => printReport(out, report));
+      fail(await runDevnet(options, out, print));
     });
   examples(
     command,

@@ -88,7 +88,8 @@ export async function headsAt(net: Processes, height: number, timeoutMs: number)
           : null,
       ),
     );
-    if (net.nodes.every((n, i) => !n.honest || heads[i] !== null) || Date.now() > end) return heads;
+    // A node that was killed on purpose will not answer.
+    if (net.nodes.every((n, i) => !n.honest || n.stopped || heads[i] !== null) || Date.now() > end) return heads;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }

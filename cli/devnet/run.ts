@@ -40,7 +40,11 @@ const SETTLE_AFTER_FAILURE_MS = 3_000;
  * Runs a devnet and ends it on every path.
  * @throws PoflError INTERRUPTED, and what making the homes throws; what happens to the nodes is in the report
  */
-export async function runDevnet(options: DevnetOptions, out: Output): Promise<DevnetReport> {
+export async function runDevnet(
+  options: DevnetOptions,
+  out: Output,
+  onReport: (report: DevnetReport) => void = () => {},
+): Promise<DevnetReport> {
   const began = performance.now();
   const folder = mkdtempSync(join(tmpdir(), "pofl-devnet-"));
   const abort = new AbortController();
@@ -68,6 +72,11 @@ export async function runDevnet(options: DevnetOptions, out: Output): Promise<De
     const report = await conclude(net, made, seen, crashed, began, String(options.seed ?? ""));
     // Logs are what somebody needs now.
     if (seen.failure) keep = true;
+    onReport(report);
+    if (options.dashboard && !abort.signal.aborted) {
+      out.note(`Explorer: http://127.0.0.1:${net.nodes[0]?.ports.rpc}/ (Ctrl-C ends the network)`);
+      await new Promise<void>((resolve) => abort.signal.addEventListener("abort", () => resolve(), { once: true }));
+    }
     return report;
   } catch (error) {
     if (net && !isPoflError(error, "INTERRUPTED")) keep = true;
