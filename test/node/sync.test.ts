@@ -1,0 +1,97 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Sync } from "../../node/sync.ts";
+import type { Network, RequestHandler } from "../../p2p/types.ts";
+import { CertifiedBlock } from "../../types/block.ts";
+import { TASK, testGenesis, World } from "../consensus/world.ts";
+
+const NAMES = ["a", "b", "c", "d"];
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A network that has decided some blocks without `d`, and `d` cut off from it. */
+async function behind(): Promise<World> {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 9 });
+  for (const name of ["a", "b", "c"]) world.start(name);
+  assert.ok(await world.run(120_000, () => world.height("a") >= 8));
+  world.cut.add("d");
+  world.start("d");
+  return world;
+}
+
+/** The sync of `d` against peers of which each serves what `serve` makes of the true block. */
+function syncOf(world: World, serve: Record<string, (block: CertifiedBlock) => CertifiedBlock>) {
+  const reports: string[] = [];
+  const network = {
+    serve: async (_name: string, _handler: RequestHandler) => {},
+    report: (peer: string, verdict: string) => reports.push(`${peer} ${verdict}`),
+    request: async function* (peer: string, _protocol: string, request: Uint8Array) {
+      const from = Number(new DataView(request.buffer, request.byteOffset).getBigUint64(0, true));
+      for (let height = from; height <= 8; height++) {
+        const block = world.certified("a", height) as CertifiedBlock;
+        yield CertifiedBlock.serialize(serve[peer]?.(structuredClone(block)) ?? block);
+      }
+    },
+  } as unknown as Network;
+  const engine = world.engines.get("d");
+  assert.ok(engine);
+  const sync = new Sync({ network, engine: () => engine, certified: async () => undefined, log: quiet });
+  return { sync, reports };
+}
+
+test("a peer that serves a forged block is refused and reported, another one is asked, and the chain is whole", async () => {
+  const world = await behind();
+  const { sync, reports } = syncOf(world, {
+    liar: (b) => {
+      // From the fourth on: more pay for itself, under the true certificate.
+      if (b.block.header.height >= 4) b.block.learning[0]!.result.updates[0]!.pay += 1000n;
+      return b;
+    },
+    honest: (b) => b,
+  });
+  sync.claim("liar", 9_000);
+  sync.claim("honest", 8);
+  assert.ok(await world.run(60_000, () => world.height("d") >= 8));
+  assert.equal(reports, ["liar reject"]);
+  for (let h = 1; h <= 8; h++) {
+    const mine = CertifiedBlock.serialize(world.certified("d", h) as CertifiedBlock);
+    assert.equal(mine, CertifiedBlock.serialize(world.certified("a", h) as CertifiedBlock), `height ${h}`);
+  }
+  await sync.stop();
+});
+
+test("certificates of too little power, of another height and of another block are refused", async () => {
+  const forgeries: Record<string, (b: CertifiedBlock) => CertifiedBlock> = {
+    "too few signatures": (b) => ({ ...b, commit: { ...b.commit, signatures: b.commit.signatures.slice(0, 2) } }),
+    "another block's certificate": (b) => ({ ...b, commit: { ...b.commit, blockId: new Uint8Array(32).fill(1) } }),
+    "a block of one's own": (b) => ({ ...b, block: { ...b.block, txs: [], evidence: [], learning: [] } }),
+  };
+  for (const [id, forge] of Object.entries(forgeries)) {
+    const world = await behind();
+    const { sync, reports } = syncOf(world, { liar: forge });
+    sync.claim("liar", 9_000);
+    await world.run(2_000, () => !sync.catchingUp);
+    assert.is(world.height("d"), 0, id);
+    assert.equal(reports, ["liar reject"], id);
+    await sync.stop();
+  }
+});
+
+test("a peer that claims blocks and serves none is forgotten, without blame", async () => {
+  const world = await behind();
+  const reports: string[] = [];
+  const network = {
+    serve: async () => {},
+    report: (peer: string, verdict: string) => reports.push(`${peer} ${verdict}`),
+    request: async function* () {},
+  } as unknown as Network;
+  const engine = world.engines.get("d");
+  assert.ok(engine);
+  const sync = new Sync({ network, engine: () => engine, certified: async () => undefined, log: quiet });
+  sync.claim("empty", 1000);
+  await world.run(1_000, () => !sync.catchingUp);
+  assert.not(sync.catchingUp);
+  assert.equal(reports, []);
+  await sync.stop();
+});
+
+test.run();
