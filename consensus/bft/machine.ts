@@ -317,15 +317,6 @@ export class Bft {
   votesOf(round: number, type: VoteType): readonly (SignedVote | undefined)[] {
     return this.#votes.get(round)?.votes(type) ?? [];
   }
-
-  /** Blocks that may still matter: proposed, locked, valid, or voted for by somebody correct. */
-  wanted(id: Hash): boolean {
-    if (this.locked && bytesEqual(this.locked.id, id)) return true;
-    if (this.valid && bytesEqual(this.valid.id, id)) return true;
-    if (this.#fired.has(`judge/${idKey(id)}`)) return true;
-    for (const p of this.#proposals.values()) if (bytesEqual(p.message.blockId, id)) return true;
-    return false;
-  }
 }
 
 /** The certificate: the precommits of more than two thirds, validators ascending. */

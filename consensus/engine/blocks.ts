@@ -28,14 +28,15 @@ export class BlockPool {
   }
 
   /**
-   * Keeps a block under its own id.
+   * Keeps a block if its id is one that is asked for; returns its id if it is new here.
    * @throws PoflError BAD_ENCODING
    */
-  add(bytes: Uint8Array): Hash {
+  add(bytes: Uint8Array, asked: (id: Hash) => boolean): Hash | undefined {
     const block = decode(Block, bytes);
     const id = blockId(block.header);
     const key = idKey(id);
-    if (!this.#entries.has(key)) this.#entries.set(key, { block, bytes, derived: undefined, judging: false });
+    if (!asked(id) || this.#entries.has(key)) return undefined;
+    this.#entries.set(key, { block, bytes, derived: undefined, judging: false });
     return id;
   }
 
@@ -55,13 +56,6 @@ export class BlockPool {
 
   derived(id: Hash): Derived | undefined {
     return this.#entries.get(idKey(id))?.derived;
-  }
-
-  /** Blocks that the vote has not asked for make room for others. */
-  prune(wanted: (id: Hash) => boolean): void {
-    for (const [key, entry] of this.#entries) {
-      if (!entry.judging && !wanted(blockId(entry.block.header))) this.#entries.delete(key);
-    }
   }
 
   /**

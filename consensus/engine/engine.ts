@@ -20,8 +20,11 @@ import { Wal } from "./wal.ts";
 
 /** While a height does not move, peers are told this often what is here, so that they send what is missing. */
 const STATUS_MS = 400;
-/** Frames of the next height that are kept until it begins. */
+/** Frames of the next height that are kept until it begins, in number and in bytes: what is dropped comes again. */
 const MAX_EARLY_FRAMES = 1024;
+const MAX_EARLY_BYTES = 16 * 1024 * 1024;
+/** An answer to a status may be large: each peer gets one at most this often. */
+const STATUS_ANSWER_MS = 100;
 /** A model that no peer could serve is asked for again after this. */
 const MODEL_RETRY_MS = 1000;
 
@@ -35,6 +38,9 @@ export class Engine {
   #run: HeightRun;
   #model: { root: string; value: Promise<Int32Array> } | undefined;
   #early: { peer: string; frame: Uint8Array }[] = [];
+  #earlyBytes = 0;
+  /** When each peer's status was answered last. */
+  readonly #answered = new Map<string, number>();
   #cancelStatus: (() => void) | undefined;
   #cancelIdle: (() => void) | undefined;
   #applying: Promise<void> | undefined;
@@ -114,6 +120,7 @@ export class Engine {
     this.#idle();
     const early = this.#early;
     this.#early = [];
+    this.#earlyBytes = 0;
     for (const { peer, frame } of early) this.onFrame(peer, frame);
   }
 
@@ -250,6 +257,7 @@ export class Engine {
 
   onGone(peer: string): void {
     this.#partial.delete(peer);
+    this.#answered.delete(peer);
   }
 
   onPeer(peer: string): void {
@@ -283,6 +291,8 @@ export class Engine {
       );
       if (fresh) this.#passOn(peer, frame);
     } else if (height === current + 1 && this.#early.length < MAX_EARLY_FRAMES) {
+      if (this.#earlyBytes + frame.length > MAX_EARLY_BYTES) return;
+      this.#earlyBytes += frame.length;
       this.#early.push({ peer, frame });
     }
   }
@@ -297,6 +307,11 @@ export class Engine {
     if (status.peers + 1 < this.#run.ctx.validators.length) this.#partial.add(peer);
     else this.#partial.delete(peer);
     const { ctx, bft, learning, blocks } = this.#run;
+    const now = this.#deps.clock.now();
+    if (status.height <= ctx.height) {
+      if (now - (this.#answered.get(peer) ?? 0) < STATUS_ANSWER_MS) return;
+      this.#answered.set(peer, now);
+    }
     if (status.height > ctx.height) {
       // One ahead: it sends the block when it hears the own status; further ahead: blocks are pulled in order.
       this.#deps.behind(peer, status.height - 1);

@@ -26,6 +26,10 @@ import type { Wal } from "./wal.ts";
 /** Proofs of one height that are checked ahead of a block. */
 const MAX_BEACONS = 2;
 
+/** Votes and proposals of one validator that are kept: so many, and so many more for each round. */
+const MESSAGES_PER_VALIDATOR = 32;
+const MESSAGES_PER_ROUND = 8;
+
 /** What a height hands back to the chain of heights. */
 export type HeightOwner = {
   readonly own: OwnMessages | undefined;
@@ -54,6 +58,8 @@ export class HeightRun {
   /** Blocks that the vote asked for and that are not here. */
   readonly #missing = new Map<string, Hash>();
   #beacons = 0;
+  /** Votes and proposals taken in, by validator. */
+  readonly #admitted = new Map<number, number>();
   #busy = false;
   #closed = false;
   #decision: { id: Hash; commit: Commit } | undefined;
@@ -145,7 +151,7 @@ export class HeightRun {
     const pending: BftEffect[] = [];
     let trained: Opening | undefined;
     for (const entry of this.#owner.wal.replay(this.ctx.height)) {
-      if (entry.type === "block") this.blocks.add(entry.bytes);
+      if (entry.type === "block") this.blocks.add(entry.bytes, () => true);
       else if (entry.type === "bft") pending.push(...this.bft.handle(entry.event));
       else trained = entry.opening;
     }
@@ -172,20 +178,28 @@ export class HeightRun {
     if (this.bft.step === "new") this.toBft({ type: "start" });
   }
 
+  /**
+   * Whether another message of this validator may be kept. A correct one sends three a round; everything admitted is logged, and a
+   * faulty one must not fill the disk.
+   */
+  admits(validator: number): boolean {
+    const count = (this.#admitted.get(validator) ?? 0) + 1;
+    this.#admitted.set(validator, count);
+    return count <= MESSAGES_PER_VALIDATOR + MESSAGES_PER_ROUND * Math.max(0, this.bft.round);
+  }
+
   /** A proposal whose signature is good; its block came with it or is here already, else it is pulled when it matters. */
   onProposal(proposal: SignedProposal, block: Uint8Array): void {
-    const id = block.length > 0 ? this.#addBlock(block) : undefined;
-    if (id && this.#missing.has(idKey(id))) this.#judge(id);
+    if (block.length > 0) this.#addBlock(block, (id) => bytesEqual(id, proposal.message.blockId));
     // Whoever proposes had what it takes: no reason to wait any longer here.
     this.begin();
     this.mark("proposed");
     this.toBft({ type: "proposal", proposal });
   }
 
+  /** The answer to a request for a block. */
   onBlock(bytes: Uint8Array): void {
-    const id = this.#addBlock(bytes);
-    if (this.#missing.has(idKey(id))) this.#judge(id);
-    else this.blocks.prune((known) => this.bft.wanted(known));
+    this.#addBlock(bytes, (id) => this.#missing.has(idKey(id)));
   }
 
   /** Asks again for blocks that the vote needs and nobody has sent. */
@@ -197,10 +211,11 @@ export class HeightRun {
     this.#broadcast({ kind: "block-request", value: { height: this.ctx.height, blockId: id } });
   }
 
-  #addBlock(bytes: Uint8Array): Hash {
-    const id = this.blocks.add(bytes);
+  #addBlock(bytes: Uint8Array, asked: (id: Hash) => boolean): void {
+    const id = this.blocks.add(bytes, asked);
+    if (!id) return;
     this.#owner.wal.append({ type: "block", bytes });
-    return id;
+    if (this.#missing.has(idKey(id))) this.#judge(id);
   }
 
   /** Effects cause events: the queue keeps their order, and the machine is never entered twice. */

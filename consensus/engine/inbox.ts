@@ -63,6 +63,7 @@ export function receive(
       const known = bft.votesOf(round, type as VoteType)[validator];
       if (known && bytesEqual(known.signature, vote.signature)) return false;
       if (!verifyVote(genesisHash, key, vote)) return refuse("bad signature");
+      if (!run.admits(validator)) return false;
       run.toBft({ type: "vote", vote });
       return true;
     }
@@ -73,6 +74,7 @@ export function receive(
       if (!key || proposer !== ctx.proposer(round)) return refuse("not from its proposer");
       if (bft.proposal(round) && blocks.bytes(blockId)) return false;
       if (!verifyProposal(genesisHash, key, proposal)) return refuse("bad signature");
+      if (!run.admits(proposer)) return false;
       return orRefuse(() => run.onProposal(proposal, block), refuse);
     }
     case "beacon":
