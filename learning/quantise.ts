@@ -1,8 +1,6 @@
+import { MAX_LANE } from "../genesis/model.ts";
 import { PoflError } from "../types/errors.ts";
 import type { Random } from "./random.ts";
-
-/** Lanes have 12 significant bits: they saturate here (PROTOCOL section 5). */
-export const MAX_LANE = 2047;
 
 /** Euclidean norm, summed in float64. */
 export function norm(values: ArrayLike<number>): number {

@@ -23,6 +23,13 @@ class RecordLeaf<T> extends LeafNode {
   }
 }
 
+/** Depth of a tree with `limit` leaves, a power of two; counted, since logarithms differ between engines. */
+function depthOf(limit: number): number {
+  let depth = 0;
+  for (let leaves = 1; leaves < limit; leaves *= 2) depth++;
+  return depth;
+}
+
 /** What a table holds: the element type, and the limit of the SSZ list (a power of two). */
 export type TableKind<T> = { readonly name: string; readonly element: Type<T>; readonly limit: number };
 
@@ -35,13 +42,13 @@ export class Table<T extends object> {
 
   private constructor(kind: TableKind<T>, records: Node, length: number) {
     this.kind = kind;
-    this.depth = Math.log2(kind.limit);
+    this.depth = depthOf(kind.limit);
     this.#records = records;
     this.length = length;
   }
 
   static of<T extends object>(kind: TableKind<T>, records: readonly T[]): Table<T> {
-    const empty = new Table<T>(kind, zeroNode(Math.log2(kind.limit)), 0);
+    const empty = new Table<T>(kind, zeroNode(depthOf(kind.limit)), 0);
     return empty.with(new Map(records.entries()), records.length);
   }
 

@@ -15,7 +15,7 @@ const NAMES = ["a", "b", "c", "d"];
 
 /** Six learning blocks with fixed inputs. */
 async function chain(): Promise<World> {
-  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 2 });
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 2, steady: true });
   for (const name of NAMES) world.start(name);
   assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 6)));
   return world;

@@ -121,6 +121,8 @@ export type WorldOptions = {
   trainer?: (name: string) => EngineTrainer | undefined;
   /** Everybody is connected to this one only. */
   hub?: string;
+  /** Every message takes `delay`, and salts come from names: the blocks depend on nothing but the rules. */
+  steady?: boolean;
 };
 
 export class World {
@@ -231,7 +233,8 @@ export class World {
   #deliver(from: string, to: string, frame: Uint8Array): void {
     if (!this.#linked(from, to) || !this.filter(from, to, frame)) return;
     if (this.rand() < (this.options.loss ?? 0)) return;
-    const delay = -Math.log(1 - this.rand()) * (this.options.delay ?? 5);
+    const mean = this.options.delay ?? 5;
+    const delay = this.options.steady ? mean : -Math.log(1 - this.rand()) * mean;
     this.at(delay, () => {
       if (this.#linked(from, to)) this.engines.get(to)?.onFrame(from, frame);
     });
@@ -250,7 +253,10 @@ export class World {
         now: () => Math.floor(this.now),
         timer: (ms, act) => this.at(ms, () => alive() && act()),
       },
-      random: () => new Uint8Array(createHash("sha256").update(`${this.rand()}`).digest()),
+      random: () => {
+        const from = this.options.steady ? `${name}/${disk.blocks.length}` : `${this.rand()}`;
+        return new Uint8Array(createHash("sha256").update(from).digest());
+      },
       net: {
         send: (peer, frame) => this.#deliver(name, peer, frame),
         broadcast: (frame) => {

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { dequantise, dequantiseModel, MAX_LANE, quantise, quantiseModel } from "../../learning/quantise.ts";
+import { MAX_LANE } from "../../genesis/model.ts";
+import { dequantise, dequantiseModel, quantise, quantiseModel } from "../../learning/quantise.ts";
 import { Random } from "../../learning/random.ts";
 import { isPoflError } from "../../types/errors.ts";
 
