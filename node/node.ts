@@ -23,6 +23,7 @@ import { startRpc } from "./rpc/server.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
 import { openDatabase } from "./store/database.ts";
 import { openJournal } from "./store/journal.ts";
+import { withRecent } from "./store/recent.ts";
 import { openStore, type Store } from "./store/store.ts";
 import { Sync } from "./sync.ts";
 import { TxGate } from "./txgate.ts";
@@ -32,6 +33,8 @@ import { TxGate } from "./txgate.ts";
 /** For one blob from all peers together; the height in progress may be over before. */
 const FETCH_TIMEOUT_MS = 20_000;
 
+/** Updates and models kept in memory besides on disk. */
+const RECENT_BLOB_BYTES = 64 * 1024 * 1024;
 /** Distinct reasons for refusals that are counted. */
 const MAX_REASONS = 64;
 
@@ -137,9 +140,10 @@ async function open(
   const events = new Events();
 
   const store = opened("the store", await openHomeStore(home), (s) => s.close());
-  const blobs = openBlobStore(join(paths.data, "blobs"), (path) =>
+  const stored = openBlobStore(join(paths.data, "blobs"), (path) =>
     log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
   );
+  const blobs = withRecent(stored, RECENT_BLOB_BYTES);
   const journal = (name: string, file: string) => {
     const path = join(paths.data, file);
     const j = opened(name, openJournal(path), (open) => open.close());
