@@ -25,6 +25,8 @@ const MAX_EARLY_FRAMES = 1024;
 const MAX_EARLY_BYTES = 16 * 1024 * 1024;
 /** An answer to a status may be large: each peer gets one at most this often. */
 const STATUS_ANSWER_MS = 100;
+/** After a block that others decided: for the next one to come, if this node is behind. */
+const FOLLOW_MS = 50;
 /** A model that no peer could serve is asked for again after this. */
 const MODEL_RETRY_MS = 1000;
 
@@ -108,7 +110,7 @@ export class Engine {
     });
   }
 
-  #begin(fresh = true): void {
+  #begin(fresh: boolean, followed = false): void {
     if (this.#stopped) return;
     if (fresh) {
       this.#wal.begin(this.#run.ctx.height);
@@ -116,7 +118,10 @@ export class Engine {
     } else if (this.#wal.replay(this.#run.ctx.height).length === 0) {
       this.#wal.begin(this.#run.ctx.height);
     }
-    this.#run.start();
+    const run = this.#run;
+    // While blocks are followed one after the other, training for each of them would be in vain.
+    if (followed) this.#deps.clock.timer(FOLLOW_MS, () => run === this.#run && !this.#stopped && run.start());
+    else run.start();
     this.#idle();
     const early = this.#early;
     this.#early = [];
@@ -141,8 +146,8 @@ export class Engine {
     if (!this.#run.ctx.task) this.#run.begin();
   }
 
-  /** A block decided here. */
-  #apply(derived: Derived, commit: Commit): void {
+  /** A block decided here, or by others (`followed`). */
+  #apply(derived: Derived, commit: Commit, followed = false): void {
     if (this.#applying) return;
     this.#applying = this.#store(derived, commit)
       .catch((error) => {
@@ -151,7 +156,7 @@ export class Engine {
       })
       .finally(() => {
         this.#applying = undefined;
-        if (!this.#stopped) this.#begin();
+        if (!this.#stopped) this.#begin(true, followed);
       });
   }
 
@@ -197,7 +202,7 @@ export class Engine {
     if (this.#stopped || block.header.height !== ctx.height) return false;
     verifyCommit(ctx.genesisHash, ctx.validators, ctx.height, blockId(block.header), commit);
     const derived = validateBlock(ctx, block, { from: "certificate", result: block.learning[0]?.result });
-    this.#apply(derived, commit);
+    this.#apply(derived, commit, true);
     await this.#applying;
     return true;
   }

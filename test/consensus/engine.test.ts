@@ -104,6 +104,26 @@ for (const seed of [11, 12, 13]) {
   });
 }
 
+test("a node that catches up does not train for every block that it follows", async () => {
+  let jobs = 0;
+  const counting = (name: string) => {
+    const trainer = fakeTrainer(name);
+    if (name !== "d") return trainer;
+    const train: typeof trainer.train = (job) => {
+      jobs++;
+      return trainer.train(job);
+    };
+    return { ...trainer, train };
+  };
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 10, trainer: counting });
+  for (const name of ["a", "b", "c"]) world.start(name);
+  assert.ok(await world.run(120_000, () => world.height("a") >= 40));
+  world.start("d");
+  assert.ok(await world.run(60_000, () => all(world, 45)));
+  assert.ok(jobs <= 10, `${jobs} jobs for 45 heights`);
+  assert.is(world.certified("a", 45)?.block.learning[0]?.result.updates.length, 4, "it trains in the end");
+});
+
 test("a forged block is refused: bad certificate, changed content, wrong set", async () => {
   const genesis = testGenesis(NAMES, TASK);
   const world = new World({ names: NAMES, genesis, seed: 5 });
