@@ -114,6 +114,8 @@ const aggregation = z.strictObject({
   minimumRows: wholeSchema(1, 1_000_000).default(50),
 });
 
+export const RELEASE_PERMILLE = 500;
+
 const rounds = z
   .strictObject({
     /** Fewest updates for a block with learning. */
@@ -121,7 +123,12 @@ const rounds = z
     minimum: wholeSchema(0, 1_000_000).default(0),
     maximum: wholeSchema(1, 1_000_000),
     target: z
-      .strictObject({ metric: z.enum(["accuracy", "auroc", "loss"]), value: z.number().min(0).max(100) })
+      .strictObject({
+        metric: z.enum(["accuracy", "auroc", "loss"]),
+        value: z.number().min(0).max(100),
+        /** Part of the escrow left when the target is reached that goes to those who trained, so that stalling doesn't pay. */
+        releasePermille: wholeSchema(0, 1000).default(RELEASE_PERMILLE),
+      })
       .refine((t) => t.metric === "loss" || t.value <= 1, {
         path: ["value"],
         message: "must be a share of 1, like 0.8",

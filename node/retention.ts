@@ -9,7 +9,7 @@ const PRUNE_EVERY = 64;
 
 /**
  * Deletes blobs after their time: updates and models that no block of the last `heights` names. The models of the tasks in the
- * state stay. Two rounds may share a blob (a free-rider's zeros), so that what counts is the last height that names it.
+ * state stay, and their last round's updates. Two rounds may share a blob (a free-rider's zeros), so that what counts is the last height that names it.
  */
 export class Retention {
   readonly #store: Store;
@@ -32,9 +32,11 @@ export class Retention {
     await this.#load(head.height);
     const oldest = head.height - this.#heights;
     for (const [root, height] of this.#last) if (height < oldest) this.#last.delete(root);
-    const models = new Set(Array.from(head.state.tasks(), ({ record }) => toHex(record.modelRoot)));
+    const tasks = Array.from(head.state.tasks(), ({ record }) => record);
+    // The last round's updates too, however long ago: the next ones are compared with them.
+    const needed = new Set(tasks.flatMap((t) => [t.modelRoot, ...t.recorded.map((r) => r.blobRoot)].map(toHex)));
     // An update in training is in no block yet: what this process has not seen expire stays.
-    await this.#blobs.prune((root) => this.#last.has(root) || models.has(root) || !this.#seen.has(root));
+    await this.#blobs.prune((root) => this.#last.has(root) || needed.has(root) || !this.#seen.has(root));
     for (const root of this.#seen) if (!this.#last.has(root)) this.#seen.delete(root);
   }
 

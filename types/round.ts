@@ -118,10 +118,15 @@ export const UpdateResult = new ContainerType(
     harmful: U16,
     neutral: U16,
     helpful: U16,
-    /** Signed contribution as two's complement (BigInt.asIntN(64, x)). */
-    contribution: U64,
     /** Weight in the mean; 0 = not aggregated. */
     weight: U64,
+    /** Clipping factor of 2^16; 0 where none was computed. */
+    scale: U32,
+    /** Agreement of what is new in the update with what is new in the others, of 2^16; two's complement (BigInt.asIntN(64, x)). */
+    contribution: U64,
+    /** Its miner's standing after the round: moving sum of agreements, two's complement, and its variance under chance, of 2^32. */
+    credit: U64,
+    variance: U64,
     pay: U64,
   },
   { typeName: "UpdateResult" },

@@ -54,6 +54,30 @@ export const Miner = new ContainerType(
 export const TASK_STATUS = ["queued", "active", "reached", "exhausted", "cancelled"] as const;
 export type TaskStatus = (typeof TASK_STATUS)[number];
 
+/** An update of a task's last learning round: what the next ones are compared with. */
+export const RecordedUpdate = new ContainerType(
+  {
+    blobRoot: Bytes32,
+    size: U32,
+    /** Weight times clipping factor in the mean of its round. */
+    coefficient: U64,
+  },
+  { typeName: "RecordedUpdate" },
+);
+/** What a miner did for a task. */
+export const Standing = new ContainerType(
+  {
+    /** Index in the list of miners. */
+    miner: U32,
+    /** Moving sum of its agreements, two's complement, and its variance under chance (consensus/round/credit.ts). */
+    credit: U64,
+    variance: U64,
+    /** Trainer's pay from this task so far. */
+    earned: U64,
+  },
+  { typeName: "Standing" },
+);
+
 export const Task = new ContainerType(
   {
     /** SSZ root of the publishing transaction's body; for the task in genesis, the hash of its canonical JSON. */
@@ -79,6 +103,10 @@ export const Task = new ContainerType(
     lastLearning: U53,
     priorLearning: U53,
     endedAt: U53,
+    /** Updates of the last learning round that were well-formed and distinct, by miner. */
+    recorded: new ListCompositeType(RecordedUpdate, MAX_VALIDATORS),
+    /** Ascending by miner. */
+    standings: new ListCompositeType(Standing, MAX_MINERS),
   },
   { typeName: "Task" },
 );
@@ -110,5 +138,7 @@ export const ChainState = new ContainerType(
 
 export type Account = ValueOf<typeof Account>;
 export type Miner = ValueOf<typeof Miner>;
+export type RecordedUpdate = ValueOf<typeof RecordedUpdate>;
+export type Standing = ValueOf<typeof Standing>;
 export type Task = ValueOf<typeof Task>;
 export type ChainState = ValueOf<typeof ChainState>;

@@ -3,7 +3,7 @@ import type { Validator } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
 import { type Address, bytesEqual, compareBytes, type Hash, type Height } from "../types/primitives.ts";
 import { type Learning, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../types/round.ts";
-import { type Miner, REPUTATION_ONE } from "../types/state.ts";
+import { type Miner, REPUTATION_ONE, type RecordedUpdate, type Standing } from "../types/state.ts";
 import type { Draft } from "./draft.ts";
 
 /** What a round result does to the task, to its miners, and to who proposes next. */
@@ -64,12 +64,43 @@ export function applyLearning(
     medianNorm: result.medianNorm,
     lastLearning: height,
     priorLearning: task.lastLearning,
+    recorded: recordedUpdates(learning),
+    standings: standingsAfter(draft, task.standings, result.updates, validators),
   });
   for (const update of result.updates) {
     const miner = draft.miner((validators[update.miner] as Validator).address);
     if (miner) draft.setMiner(miner.index, afterUpdate(miner.record, update, height));
   }
   draft.setSingles({ learningBlocks: draft.singles.learningBlocks + 1 });
+}
+
+/** Statuses of well-formed, distinct updates: the others are nobody's to copy. */
+const RECORDED: readonly UpdateStatus[] = ["accepted", "accepted-clipped", "harmful", "suspect"];
+
+function recordedUpdates({ openings, result }: Learning): RecordedUpdate[] {
+  const byMiner = new Map(openings.map((o) => [o.miner, o]));
+  return result.updates.flatMap((update) => {
+    const opening = byMiner.get(update.miner);
+    if (!opening || !RECORDED.includes(statusOfUpdate(update))) return [];
+    const { blobRoot, size } = opening;
+    return [{ blobRoot, size, coefficient: update.weight * BigInt(update.scale) }];
+  });
+}
+
+function standingsAfter(
+  draft: Draft,
+  before: readonly Standing[],
+  updates: readonly UpdateResult[],
+  validators: readonly Validator[],
+): Standing[] {
+  const after = new Map(before.map((s) => [s.miner, s]));
+  for (const update of updates) {
+    const miner = draft.miner((validators[update.miner] as Validator).address)?.index;
+    if (miner === undefined || statusOfUpdate(update) === "not-held") continue;
+    const { credit, variance, pay } = update;
+    after.set(miner, { miner, credit, variance, earned: (after.get(miner)?.earned ?? 0n) + pay });
+  }
+  return [...after.values()].sort((a, b) => a.miner - b.miner);
 }
 
 function afterUpdate(miner: Readonly<Miner>, update: UpdateResult, height: Height): Miner {

@@ -7,7 +7,7 @@ import { type Address, type Amount, bytesEqual, type Hash, parseAmount, ZERO_HAS
 import type { Metrics } from "../types/round.ts";
 import type { Task, TaskStatus } from "../types/state.ts";
 import type { Draft } from "./draft.ts";
-import { economyOf } from "./params.ts";
+import { economyOf, permilleOf } from "./params.ts";
 import { keyOf } from "./table.ts";
 import { type At, type StateView, statusCode, statusOf } from "./view.ts";
 
@@ -69,6 +69,8 @@ export function newTask(id: Hash, publisher: Address, spec: Uint8Array, escrow: 
     lastLearning: 0,
     priorLearning: 0,
     endedAt: 0,
+    recorded: [],
+    standings: [],
   };
 }
 
@@ -111,10 +113,31 @@ function isBefore(a: Readonly<Task>, b: Readonly<Task>): boolean {
   return bountyOf(a) > bountyOf(b);
 }
 
-/** Ends a task and returns the rest of its escrow to its publisher. */
+/** Ends a task and returns the rest of its escrow to its publisher; when it reached its target, a part goes to those who trained. */
 export function endTask(draft: Draft, task: At<Task>, status: TaskStatus, height: number): void {
   draft.setTask(task.index, { ...task.record, status: statusCode(status), endedAt: height });
+  if (status === "reached") release(draft, task.index);
   refund(draft, task.index);
+}
+
+/** Pays the target's part of the escrow in proportion to what each miner earned by training for the task; what is left by rounding stays. */
+function release(draft: Draft, index: number): void {
+  const task = draft.taskAt(index);
+  const permille = specOf(task).rounds.target?.releasePermille ?? 0;
+  const pot = permilleOf(task.escrow, permille);
+  const total = task.standings.reduce((sum, s) => sum + s.earned, 0n);
+  if (total === 0n) return;
+  let paid = 0n;
+  const standings = task.standings.map((standing) => {
+    const miner = draft.minerAt(standing.miner);
+    const share = (pot * standing.earned) / total;
+    if (!miner || share === 0n) return standing;
+    draft.credit(miner.address, share);
+    draft.setMiner(standing.miner, { ...miner, earned: miner.earned + share });
+    paid += share;
+    return { ...standing, earned: standing.earned + share };
+  });
+  draft.setTask(index, { ...task, standings, escrow: task.escrow - paid });
 }
 
 /** Pays out what is left in the escrow of an ended task. */

@@ -248,16 +248,22 @@ function printRound(out: Output, r: RoundJson): void {
     ["Committee", r.committee.map((c) => c.moniker).join(", ")],
   ]);
   out.table(
-    ["miner", "status", "Krum score", "harmful/neutral/helpful", "contribution", "pay"],
+    ["miner", "status", "Krum score", "harmful/neutral/helpful", "agreement", "credit", "pay"],
     r.updates.map((u) => [
       u.moniker,
       u.status,
       grouped(u.krumScore),
       `${u.votes.harmful}/${u.votes.neutral}/${u.votes.helpful}`,
-      u.contribution,
+      cosine(u.contribution),
+      cosine(u.credit),
       grouped(u.pay),
     ]),
   );
+}
+
+/** An agreement as the cosine that it is. */
+function cosine(of65536: string): string {
+  return (Number(of65536) / 65_536).toFixed(3);
 }
 
 export function printTx(out: Output, found: TxFound): void {

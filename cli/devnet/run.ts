@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TaskSpec } from "../../genesis/task.ts";
+import { RELEASE_PERMILLE, type TaskSpec } from "../../genesis/task.ts";
 import type { Attack } from "../../learning/attacks.ts";
 import { isPoflError } from "../../types/errors.ts";
 import { fromHex } from "../../types/primitives.ts";
@@ -114,7 +114,7 @@ function adjusted(task: TaskSpec, { rounds, target }: DevnetOptions): TaskSpec {
   const changed = {
     ...task.rounds,
     ...(rounds !== undefined && { maximum: rounds, minimum: Math.min(task.rounds.minimum, rounds) }),
-    ...(target && { target }),
+    ...(target && { target: { releasePermille: RELEASE_PERMILLE, ...task.rounds.target, ...target } }),
   };
   return { ...task, rounds: changed };
 }

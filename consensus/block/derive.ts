@@ -26,6 +26,7 @@ import type { State } from "../../vm/state.ts";
 import { validatorSet } from "../../vm/validators.ts";
 import { faults } from "../committee.ts";
 import { computeRound } from "../round/compute.ts";
+import { NO_STANDING } from "../round/credit.ts";
 import { type CountedUpdate, type Tally, tally } from "../round/tally.ts";
 import { medianTime, verifyCommit } from "./commit.ts";
 import type { HeightContext } from "./context.ts";
@@ -156,11 +157,23 @@ function learn(
     return { result: source.result ?? invalid("its round result is missing"), model: undefined };
   }
   const missing: string[] = [];
+  const standings = new Map(task.standings.map((s) => [s.miner, s]));
+  const standing = (validator: number) => {
+    const miner = parent.state.miner((ctx.validators[validator] as Validator).address)?.index;
+    const known = miner === undefined ? undefined : standings.get(miner);
+    return known ? { credit: BigInt.asIntN(64, known.credit), variance: known.variance } : NO_STANDING;
+  };
   const updates = counted.included.map((u) => {
     const opening = openings.get(u.miner) as (typeof learning.openings)[number];
     const blob = source.blob(opening.blobRoot);
     if (!blob) missing.push(toHex(opening.blobRoot));
-    return { ...u, samples: opening.samples, blob: blob ?? new Uint8Array(0) };
+    return { ...u, samples: opening.samples, standing: standing(u.miner), blob: blob ?? new Uint8Array(0) };
+  });
+  // Without updates there is nothing to compare with the last round's.
+  const past = (updates.length > 0 ? task.recorded : []).map(({ blobRoot, coefficient }) => {
+    const blob = source.blob(blobRoot);
+    if (!blob) missing.push(toHex(blobRoot));
+    return { blob: blob ?? new Uint8Array(0), coefficient };
   });
   if (missing.length > 0) {
     throw new PoflError("MISSING_BLOBS", `${missing.length} updates are not here`, { first: missing[0] as string });
@@ -173,6 +186,7 @@ function learn(
     medianNorm: task.medianNorm,
     committeeSize: committee.length,
     updates,
+    past,
     notHeld: counted.notHeld,
     pool: trainersPool(parent.state, genesis, task),
   });
@@ -191,8 +205,11 @@ function withoutLearning(task: Task, counted: Tally): RoundResult {
     harmful: u.harmful,
     neutral: u.neutral,
     helpful: u.helpful,
-    contribution: 0n,
     weight: 0n,
+    scale: 0,
+    contribution: 0n,
+    credit: 0n,
+    variance: 0n,
     pay: 0n,
   });
   return {

@@ -8,7 +8,7 @@ import { type Derived, type ResultSource, validateBlock } from "../block/derive.
 import type { EngineDeps } from "./types.ts";
 
 /** Waited before missing updates are asked for again. */
-const RETRY_MS = 500;
+export const RETRY_MS = 500;
 
 type Entry = { readonly block: Block; readonly bytes: Uint8Array; derived: Derived | undefined; judging: boolean };
 
@@ -25,6 +25,11 @@ export class BlockPool {
     this.#ctx = ctx;
     this.#deps = deps;
     this.#model = model;
+  }
+
+  /** Fetches the last round's updates ahead of the first block: a node that caught up has none of them. */
+  prefetch(): void {
+    void Promise.all((this.#ctx.task?.recorded ?? []).map(({ blobRoot, size }) => this.#find(blobRoot, size)));
   }
 
   /**
@@ -101,17 +106,21 @@ export class BlockPool {
     if (openings.length === 0 && !this.#ctx.task) return { from: "certificate", result: undefined };
     const model = await this.#model();
     const blobs = new Map<string, Uint8Array>();
+    // The last round's updates too: what is new in an update is what they don't explain.
+    const recorded = openings.length > 0 ? (this.#ctx.task?.recorded ?? []) : [];
     await Promise.all(
-      openings.map(async ({ blobRoot, size }) => {
-        const bytes = (await this.#deps.blobs.get(blobRoot)) ?? (await this.#fetch(blobRoot, size));
+      [...openings, ...recorded].map(async ({ blobRoot, size }) => {
+        const bytes = await this.#find(blobRoot, size);
         if (bytes) blobs.set(idKey(blobRoot), bytes);
       }),
     );
     return { from: "blobs", model, blob: (root) => blobs.get(idKey(root)) };
   }
 
-  async #fetch(root: Hash, size: number): Promise<Uint8Array | undefined> {
+  async #find(root: Hash, size: number): Promise<Uint8Array | undefined> {
     try {
+      const here = await this.#deps.blobs.get(root);
+      if (here) return here;
       const bytes = await this.#deps.net.fetchBlob(root, size);
       const stored = await this.#deps.blobs.put(bytes);
       return bytesEqual(stored, root) ? bytes : undefined;

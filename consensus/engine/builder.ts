@@ -6,7 +6,7 @@ import { checkEvidence } from "../../vm/evidence.ts";
 import type { HeightContext } from "../block/context.ts";
 import { type Derived, deriveBlock } from "../block/derive.ts";
 import { type LearningInputs, ROUND_WITHOUT_LEARNING } from "../block/inputs.ts";
-import type { BlockPool } from "./blocks.ts";
+import { type BlockPool, RETRY_MS } from "./blocks.ts";
 import type { EngineDeps } from "./types.ts";
 
 export type BuilderHost = {
@@ -84,6 +84,11 @@ export class Builder {
       if (this.#wanted === round) this.#wanted = -1;
       this.#host.built(round, derived);
     } catch (error) {
+      // The last round's updates may still be on their way to a node that caught up.
+      if (isPoflError(error, "MISSING_BLOBS")) {
+        this.#deps.clock.timer(RETRY_MS, () => this.progress());
+        return;
+      }
       this.#deps.log.error({ err: error, height: ctx.height, round }, `could not build a block: ${errorText(error)}`);
     }
   }

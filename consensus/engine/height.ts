@@ -108,6 +108,7 @@ export class HeightRun {
 
   /** Begins the height; after a restart `restore` has put back what was known before. */
   start(): void {
+    this.blocks.prefetch();
     this.learning?.handle({ type: "start" });
     // The own proof is ready before anybody waits for it: training runs in another thread.
     if (this.self >= 0 && this.ctx.proposer(0) === this.self) {

@@ -5,10 +5,10 @@ import { type Amount, bytesEqual, compareBytes, type Hash } from "../../types/pr
 import { type RoundResult, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../../types/round.ts";
 import { canonicalKey, faults } from "../committee.ts";
 import { aggregate, nextExponent, weightsOf } from "./aggregate.ts";
+import { agreements, moved, NO_STANDING, type PastUpdate, payments, type Standing } from "./credit.ts";
 import { compareBigints, lowerMedian } from "./integers.ts";
 import { krumRanking, krumTolerance } from "./krum.ts";
 import { lanesOf, MAX_LANE, modelRoot } from "./model.ts";
-import { type Claim, contributions, payments } from "./pay.ts";
 import {
   clipLanes,
   clipScale,
@@ -29,7 +29,14 @@ export type RoundEntry = Votes & {
   readonly institution: Hash;
   readonly commitment: Hash;
 };
-export type RoundUpdate = RoundEntry & { readonly samples: number; readonly blob: Uint8Array };
+export type RoundUpdate = RoundEntry & {
+  readonly samples: number;
+  readonly blob: Uint8Array;
+  /** Its miner's, before the round. */
+  readonly standing: Standing;
+};
+/** An update of the task's last learning round, and its weight times clipping factor in that round's mean. */
+export type RecordedBlob = { readonly blob: Uint8Array; readonly coefficient: bigint };
 
 export type RoundInput = {
   readonly spec: TaskSpec;
@@ -42,6 +49,8 @@ export type RoundInput = {
   readonly committeeSize: number;
   /** S, in any order. */
   readonly updates: readonly RoundUpdate[];
+  /** The record that everybody could copy from; in the order of the state. */
+  readonly past: readonly RecordedBlob[];
   /** Pledged but not in S: listed in the result, and nothing more. */
   readonly notHeld: readonly RoundEntry[];
   /** The trainers' pool of the round. */
@@ -64,6 +73,7 @@ type Entry = {
   scale: number;
   weight: number;
   contribution: bigint;
+  standing: Standing;
   pay: Amount;
 };
 
@@ -75,7 +85,7 @@ export function computeRound(input: RoundInput): RoundOutcome {
   }
   const fCommittee = faults(committeeSize);
   const entries = canonicalEntries(input);
-  const geometry = measure(entries);
+  const { geometry, past } = measure(entries, input);
   const norm2 = (e: Entry) => geometry.inner(e.at, e.at);
 
   const limits = normLimits(spec, input.medianNorm);
@@ -109,12 +119,20 @@ export function computeRound(input: RoundInput): RoundOutcome {
   const model = aggregate(input.model, parts, exponent);
   if (!model) return { failure: "overflow", why: "a parameter of the new model leaves int32: the training diverged" };
 
-  const claims = distinct.map((e): Claim => ({ ...e, central: central.has(e), votes: e.update }));
-  const earned = contributions(claims, geometry);
-  const pays = payments(claims, earned, input.pool, fCommittee);
+  const found = agreements(
+    distinct.map((e) => e.at),
+    past,
+    geometry,
+    input.model.length,
+  );
   distinct.forEach((e, i) => {
-    e.contribution = earned[i] as bigint;
-    e.pay = pays[i] as Amount;
+    const round = found[i] as (typeof found)[number];
+    e.contribution = round.agreement;
+    e.standing = moved(e.update.standing, round);
+  });
+  const claims = distinct.map((e) => ({ standing: e.standing, votes: e.update, rejected: e.status === "harmful" }));
+  payments(claims, input.pool, fCommittee).forEach((pay, i) => {
+    (distinct[i] as Entry).pay = pay;
   });
 
   const clippedNorms2 = accepted.map((e) => {
@@ -149,22 +167,28 @@ function canonicalEntries({ updates, seed, model }: RoundInput): Entry[] {
     .map(({ update }) => {
       const lanes = update.blob.length === 2 * model.length ? lanesOf(update.blob) : new Int16Array(0);
       const wellFormed = lanes.length === model.length && lanes.every((q) => q >= -MAX_LANE && q <= MAX_LANE);
-      return { ...NEW_ENTRY, update, lanes, status: wellFormed ? "accepted" : "malformed" };
+      const standing = moved(update.standing, NO_AGREEMENT);
+      return { ...NEW_ENTRY, update, lanes, standing, status: wellFormed ? "accepted" : "malformed" };
     });
 }
 
-const NEW_ENTRY = { at: -1, score: 0n, scale: 0, weight: 0, contribution: 0n, pay: 0n };
+/** Of an update that says nothing: its miner's credit fades. */
+const NO_AGREEMENT = { agreement: 0n, variance: 0n };
+const NEW_ENTRY = { at: -1, score: 0n, scale: 0, weight: 0, contribution: 0n, standing: NO_STANDING, pay: 0n };
 const NOT_HELD_ENTRY = { ...NEW_ENTRY, status: "not-held" as const };
 
-/** Gram matrix of the well-formed ones; gives each its index. */
-function measure(entries: readonly Entry[]): Geometry {
+/** Gram matrix of the well-formed ones, which get their index, and of the recorded ones after them. */
+function measure(entries: readonly Entry[], { past }: RoundInput): { geometry: Geometry; past: PastUpdate[] } {
   const formed = entries.filter((e) => e.status !== "malformed");
   formed.forEach((e, at) => {
     e.at = at;
   });
-  const n = formed.length;
-  const g = gram(formed.map((e) => e.lanes));
-  return { inner: (i, j) => g[i * n + j] as bigint };
+  const g = gram([...formed.map((e) => e.lanes), ...past.map((p) => lanesOf(p.blob))]);
+  const n = formed.length + past.length;
+  return {
+    geometry: { inner: (i, j) => g[i * n + j] as bigint },
+    past: past.map(({ coefficient }, i) => ({ at: formed.length + i, coefficient })),
+  };
 }
 
 /** Walks in canonical order and keeps what is near-equal to nothing kept before; one update per institution. */
@@ -209,7 +233,7 @@ function centralNorm2(distinct: readonly Entry[], central: ReadonlySet<Entry>, n
 
 function toResult(
   { miner, commitment, harmful, neutral, helpful }: RoundEntry,
-  e: Pick<Entry, "status" | "score" | "contribution" | "weight" | "pay">,
+  e: Pick<Entry, "status" | "score" | "contribution" | "standing" | "scale" | "weight" | "pay">,
   norm2: bigint,
 ): UpdateResult {
   return {
@@ -221,8 +245,11 @@ function toResult(
     harmful,
     neutral,
     helpful,
-    contribution: BigInt.asUintN(64, e.contribution),
     weight: BigInt(e.weight),
+    scale: e.scale,
+    contribution: BigInt.asUintN(64, e.contribution),
+    credit: BigInt.asUintN(64, e.standing.credit),
+    variance: e.standing.variance,
     pay: e.pay,
   };
 }

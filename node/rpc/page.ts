@@ -41,8 +41,8 @@ async function show() {
       [m.moniker, short(m.address), m.stake, m.reputation.toFixed(3), m.accepted, m.rejected, m.blocksProposed, m.earned])]);
     try {
       const r = await call("round_get");
-      fill("round", [["height " + r.height, "status", "Krum score", "votes −/0/+", "contribution", "pay"], ...r.updates.map((u) =>
-        [u.moniker, u.status, u.krumScore, [u.votes.harmful, u.votes.neutral, u.votes.helpful].join("/"), u.contribution, u.pay])]);
+      fill("round", [["height " + r.height, "status", "Krum score", "votes −/0/+", "agreement", "credit", "pay"], ...r.updates.map((u) =>
+        [u.moniker, u.status, u.krumScore, [u.votes.harmful, u.votes.neutral, u.votes.helpful].join("/"), (u.contribution / 65536).toFixed(3), (u.credit / 65536).toFixed(3), u.pay])]);
     } catch (e) {
       fill("round", [[e.message]]);
     }

@@ -228,7 +228,12 @@ const taskFields = {
   endedAt: whole,
 };
 export const taskSummary = z.strictObject(taskFields);
-export const task = z.strictObject({ ...taskFields, spec: z.record(z.string(), z.unknown()) });
+export const task = z.strictObject({
+  ...taskFields,
+  spec: z.record(z.string(), z.unknown()),
+  /** Who trained for it, in order of registration: moving sum of contributions, and pay from it so far. */
+  standings: z.array(z.strictObject({ miner: address, moniker: z.string(), credit: signed, earned: amount })),
+});
 
 export const updateResult = z.strictObject({
   index: whole,
@@ -239,8 +244,12 @@ export const updateResult = z.strictObject({
   norm2: amount,
   krumScore: amount,
   votes: z.strictObject({ harmful: whole, neutral: whole, helpful: whole }),
-  contribution: signed,
   weight: amount,
+  /** Clipping factor, of 2^16. */
+  scale: whole,
+  /** Agreement of what is new in it with what is new in the others, and the miner's moving sum of it; of 2^16. */
+  contribution: signed,
+  credit: signed,
   pay: amount,
 });
 export const round = z.strictObject({

@@ -233,7 +233,7 @@ function hospitals(n: number, d: number, seed: number): number[][] {
 const clear = { harmful: 0, neutral: 1, helpful: 5 };
 
 test("sign flips of −4×, 2 of 7: kept out by votes or by the bound, paid nothing", () => {
-  const honest = hospitals(7, 14, 11);
+  const honest = hospitals(7, 60, 11);
   const lanes = honest.map((u, i) => (i < 2 ? u.map((q) => Math.max(-2047, Math.min(2047, -4 * q))) : u));
   const votes = (i: number) => (i < 2 ? { harmful: 5, neutral: 0, helpful: 1 } : clear);
   const updates = lanes.map((u, i) => update(i, u, votes(i)));
@@ -259,10 +259,10 @@ test("sign flips of −4×, 2 of 7: kept out by votes or by the bound, paid noth
 });
 
 test("four hospitals: f = 0, all central, all paid", () => {
-  const result = learned(round(hospitals(4, 14, 5).map((u, i) => update(i, u, { helpful: 3 })))).result;
+  const result = learned(round(hospitals(4, 60, 5).map((u, i) => update(i, u, { helpful: 3 })))).result;
   assert.is(result.fKrum, 0);
   assert.equal(statuses(result), ["accepted", "accepted", "accepted", "accepted"]);
-  assert.ok(result.updates.every((u) => u.pay > 1_000_000n / 16n));
+  assert.ok(result.updates.every((u) => u.pay > 1_000_000n / 32n));
 });
 
 test.run();

@@ -1,5 +1,6 @@
 import { canonicalKey } from "../../consensus/committee.ts";
 import { computeRound, type RoundInput, type RoundOutcome, type RoundUpdate } from "../../consensus/round/compute.ts";
+import { NO_STANDING } from "../../consensus/round/credit.ts";
 import { parseTask, type TaskSpec } from "../../genesis/task.ts";
 import type { Validator } from "../../types/block.ts";
 import { compareBytes, type Hash } from "../../types/primitives.ts";
@@ -40,7 +41,7 @@ export function blobOf(lanes: readonly number[]): Uint8Array {
 export function update(miner: number, lanes: readonly number[], more: Partial<RoundUpdate> = {}): RoundUpdate {
   const votes = { harmful: 0, neutral: 0, helpful: 0 };
   const names = { institution: hash(miner), commitment: hash(1000 + miner) };
-  return { miner, ...names, ...votes, samples: 100, blob: blobOf(lanes), ...more };
+  return { miner, ...names, ...votes, samples: 100, standing: NO_STANDING, blob: blobOf(lanes), ...more };
 }
 
 export function round(updates: readonly RoundUpdate[], more: Partial<RoundInput> = {}): RoundInput {
@@ -52,6 +53,7 @@ export function round(updates: readonly RoundUpdate[], more: Partial<RoundInput>
     medianNorm: 0n,
     committeeSize: updates.length,
     updates,
+    past: [],
     notHeld: [],
     pool: 1_000_000n,
     ...more,

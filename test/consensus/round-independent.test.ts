@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { computeRound, type RoundInput, type RoundUpdate } from "../../consensus/round/compute.ts";
+import { NO_STANDING, type Standing } from "../../consensus/round/credit.ts";
+import { lanesOf } from "../../consensus/round/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import { UPDATE_STATUS } from "../../types/round.ts";
 import { independentRound, type PlainResult } from "../independent/round.ts";
@@ -15,7 +17,8 @@ function independent({ spec, ...input }: RoundInput): PlainResult | undefined {
     scaleBits: spec.model.scaleBits,
     minimumUpdates: spec.rounds.minimumUpdates,
     ...input,
-    updates: [...input.updates],
+    updates: input.updates.map((u) => ({ ...u, ...u.standing })),
+    past: [...input.past],
   });
 }
 
@@ -46,7 +49,10 @@ function compare(input: RoundInput): void {
     norm2: u.norm2,
     score: u.krumScore,
     contribution: BigInt.asIntN(64, u.contribution),
+    credit: BigInt.asIntN(64, u.credit),
+    variance: u.variance,
     weight: u.weight,
+    scale: BigInt(u.scale),
     pay: u.pay,
   }));
   // A malformed update has no norm in either.
@@ -114,12 +120,28 @@ const updatesArb = fc
           blob,
           institution: kind === 10 && other ? other.institution : hash(i),
           samples: Math.floor(2 ** (32 * next()) - 1),
+          standing: standing(next),
           ...{ harmful, neutral, helpful: cast - harmful - neutral },
         }),
       );
     }
-    return { updates, d, committee, next };
+    // What was recorded: near what is sent now, some of it sent again, or nothing.
+    const past = Array.from({ length: Math.floor(next() * 6) }, () => {
+      const other = updates[Math.floor(next() * updates.length)];
+      const lanes = base.map((b) => clamp(b + (next() - 0.5) * size));
+      const again = next() < 0.3 && other && other.blob.length === 2 * d;
+      return { blob: again ? other.blob : blobOf(lanes), coefficient: BigInt(Math.floor(next() * 3) * 40_000) };
+    }).filter((p) => lanesOf(p.blob).every((q) => q >= -2047 && q <= 2047));
+    return { updates, past, d, committee, next };
   });
+
+function standing(next: () => number): Standing {
+  if (next() < 0.3) return NO_STANDING;
+  return {
+    credit: BigInt(Math.round((next() - 0.4) * 500_000)),
+    variance: BigInt(Math.round(next() ** 4 * 2 ** 34)),
+  };
+}
 
 test("on random rounds of every kind", () => {
   const arb = fc.record({
@@ -133,14 +155,14 @@ test("on random rounds of every kind", () => {
   });
   fc.assert(
     fc.property(arb, ({ made, aggregation, exponent, median, start, minimumUpdates, pool }) => {
-      const { updates, d, committee } = made;
+      const { updates, past, d, committee } = made;
       const extremes = [0, 2 ** 31 - 1 - 3 * 2 ** exponent, -(2 ** 31) + 3 * 2 ** exponent];
       const model = new Int32Array(d).fill(Math.max(-(2 ** 31), extremes[start] as number));
       // A median near the norms of the round, so that bound and floor matter.
       const norm = Math.max(1, ...updates.map((u) => u.blob.length)) * 20 * 2 ** exponent;
       const medianNorm = median === 0 ? 0n : BigInt(Math.max(1, Math.round(norm * 2 ** (median / 10))));
       const spec = task(aggregation, minimumUpdates);
-      compare(round(updates, { spec, model, exponent, medianNorm, committeeSize: committee, pool }));
+      compare(round(updates, { spec, model, exponent, medianNorm, committeeSize: committee, pool, past }));
     }),
     { numRuns: 2000, seed: 42, endOnFailure: true },
   );
@@ -167,8 +189,8 @@ test("on a model of several chunks, with extreme lanes and weights", () => {
 
 test("the order of the input changes nothing", () => {
   fc.assert(
-    fc.property(updatesArb, fc.nat(), ({ updates, d, committee }, seed) => {
-      const input = round(updates, { model: new Int32Array(d), committeeSize: committee, exponent: 4 });
+    fc.property(updatesArb, fc.nat(), ({ updates, past, d, committee }, seed) => {
+      const input = round(updates, { model: new Int32Array(d), committeeSize: committee, exponent: 4, past });
       const next = lcg(seed);
       const shuffled = updates.map((u) => ({ u, key: next() })).sort((a, b) => a.key - b.key);
       assert.equal(computeRound({ ...input, updates: shuffled.map((s) => s.u) }), computeRound(input));

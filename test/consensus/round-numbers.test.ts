@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { aggregate, meanOf, nextExponent, weightsOf } from "../../consensus/round/aggregate.ts";
+import { voteFactor } from "../../consensus/round/credit.ts";
 import { divideHalfAway, fixedPoint, lowerMedian } from "../../consensus/round/integers.ts";
-import { type Claim, contributions, payments, voteFactor } from "../../consensus/round/pay.ts";
 import { clipLanes, clipScale, SCALE_ONE } from "../../consensus/round/select.ts";
 import { task } from "./round-fixture.ts";
 
@@ -118,54 +118,6 @@ test("votes: f_c liars take nothing away, too few votes say nothing", () => {
   assert.is(factor(4, 0, 2, 2), ONE / 2n);
   assert.is(factor(6, 0, 0, 2), 0n);
   assert.is(factor(4, 0, 0, 2), ONE, "four votes of five needed");
-});
-
-const inner = (vectors: number[][]) => ({
-  inner: (i: number, j: number) => BigInt(vectors[i]!.reduce((s, x, k) => s + x * vectors[j]![k]!, 0)),
-});
-const claim = (at: number, more: Partial<Claim> = {}): Claim => {
-  const votes = { harmful: 0, neutral: 0, helpful: 6 };
-  return { at, scale: SCALE_ONE, weight: 1, central: true, votes, ...more };
-};
-
-test("contribution: the inner product with the mean of the others, never with itself", () => {
-  const geometry = inner([
-    [100, 0],
-    [50, 50],
-    [-30, 10],
-  ]);
-  assert.equal(contributions([claim(0), claim(1), claim(2)], geometry), [1000n, 2000n, -2000n]);
-  // A rejected one is measured against those that entered, and does not count for them.
-  assert.equal(contributions([claim(0), claim(1), claim(2, { weight: 0 })], geometry), [5000n, 5000n, -2000n]);
-  assert.equal(contributions([claim(0)], geometry), [0n], "nobody confirms the only one");
-  // Weights 1 and 3; a clipping factor of a half counts once for itself and once for the other.
-  assert.equal(contributions([claim(0), claim(1), claim(2, { weight: 3 })], geometry)[0], -1000n);
-  assert.equal(contributions([claim(0, { scale: SCALE_ONE / 2 }), claim(1)], geometry), [2500n, 2500n]);
-});
-
-test("pay: noise is not paid for its own norm, votes move nothing to rivals, the pool bounds the sum", () => {
-  const claims = [claim(0), claim(1), claim(2), claim(3)];
-  const pay = (of: Claim[], earned = [300n, 100n, 0n, -80n]) => payments(of, earned, 16_000n, 2);
-  // 12,000 by contribution (300, 100 and 0 of 480), 4,000 evenly.
-  assert.equal(pay(claims), [8_500n, 3_500n, 1_000n, 1_000n]);
-  const doubted = [claim(0, { votes: { harmful: 4, neutral: 0, helpful: 2 } }), ...claims.slice(1)];
-  assert.equal(pay(doubted), [4_250n, 3_500n, 1_000n, 1_000n], "what a vote takes goes to no rival");
-  const rejected = [claim(0, { weight: 0 }), ...claims.slice(1)];
-  assert.equal(pay(rejected), [0n, 3_500n, 1_000n, 1_000n]);
-  assert.equal(
-    pay(claims, [0n, -1n, -5n, -9n]),
-    [1_000n, 1_000n, 1_000n, 1_000n],
-    "without contribution the even part",
-  );
-  assert.equal(pay(claims, [1n, -999n, 0n, 0n]), [1_012n, 1_000n, 1_000n, 1_000n], "chance takes no pool");
-  // A suspect needs a contribution and a helpful verdict.
-  const suspect = (votes: Claim["votes"], at = 0) =>
-    pay(claims.map((c, i) => (i === at ? { ...c, central: false, votes } : c)))[at];
-  assert.is(suspect({ harmful: 0, neutral: 0, helpful: 6 }), 8_500n);
-  assert.is(suspect({ harmful: 0, neutral: 3, helpful: 3 }), 0n, "no strict majority");
-  assert.is(suspect({ harmful: 0, neutral: 0, helpful: 4 }), 0n, "too few votes");
-  assert.is(suspect({ harmful: 0, neutral: 0, helpful: 6 }, 3), 0n, "no contribution");
-  assert.equal(payments([], [], 16_000n, 2), []);
 });
 
 test.run();

@@ -7,7 +7,7 @@ import { openDatabase } from "../../node/store/database.ts";
 import { openStore } from "../../node/store/store.ts";
 import { bytesEqual, toHex } from "../../types/primitives.ts";
 import { State } from "../../vm/state.ts";
-import { independentRound, type PlainUpdate } from "./round.ts";
+import { independentRound, type PlainRound, type PlainUpdate } from "./round.ts";
 
 /**
  * Reads the folder of a stopped node and computes the model of every height again, from the stored updates and attestations, with the
@@ -41,6 +41,8 @@ export async function recheckChain(
   let model = initialModel(task, first.activeTask()?.record.id as Uint8Array);
   let medianNorm = 0n;
   let seed = first.seed;
+  let past: PlainRound["past"] = [];
+  const standings = new Map<string, { credit: bigint; variance: bigint }>();
   try {
     for (let height = 1; height <= store.head().height; height++) {
       const block = await store.block(height);
@@ -68,6 +70,7 @@ export async function recheckChain(
             harmful,
             neutral,
             helpful,
+            ...(standings.get(toHex(owner.address)) ?? { credit: 0n, variance: 0n }),
           });
         }
         const result = independentRound({
@@ -81,6 +84,7 @@ export async function recheckChain(
           committeeSize: Math.min(validators.length, genesis.consensus.committeeSeats),
           pool: learning.result.updates.reduce((sum, u) => sum + u.pay, 0n),
           updates,
+          past,
         });
         rounds++;
         if (!result || !bytesEqual(result.modelRoot, learning.result.modelRoot)) {
@@ -89,6 +93,17 @@ export async function recheckChain(
         if (result) {
           model = result.model;
           medianNorm = result.medianNorm;
+          past = [];
+          for (const line of result.lines) {
+            const says = learning.result.updates.find((u) => u.miner === line.miner);
+            if (BigInt.asIntN(64, says?.credit ?? 0n) !== line.credit || says?.variance !== line.variance) {
+              wrong.push(`height ${height}: credit of miner ${line.miner} is ${line.credit}`);
+            }
+            standings.set(toHex(validators[line.miner]?.address as Uint8Array), line);
+            // What was too small, too large, malformed or a duplicate is in no record.
+            const { blob } = updates.find((u) => u.miner === line.miner) as PlainUpdate;
+            if (line.scale > 0n) past.push({ blob, coefficient: line.weight * line.scale });
+          }
         }
       }
       seed = block.header.seed;

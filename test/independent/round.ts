@@ -13,6 +13,9 @@ export type PlainUpdate = {
   harmful: number;
   neutral: number;
   helpful: number;
+  /** Its miner's credit and variance before the round. */
+  credit: bigint;
+  variance: bigint;
 };
 
 export type PlainRound = {
@@ -38,6 +41,8 @@ export type PlainRound = {
   committeeSize: number;
   pool: bigint;
   updates: PlainUpdate[];
+  /** The recorded updates of the last round. */
+  past: { blob: Uint8Array; coefficient: bigint }[];
 };
 
 export type PlainLine = {
@@ -46,7 +51,10 @@ export type PlainLine = {
   norm2: bigint;
   score: bigint;
   contribution: bigint;
+  credit: bigint;
+  variance: bigint;
   weight: bigint;
+  scale: bigint;
   pay: bigint;
 };
 
@@ -77,7 +85,18 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
   const kept: PlainUpdate[] = [];
   const vec = (u: PlainUpdate) => vectors.get(u) as bigint[];
   for (const u of walk) {
-    const line = { miner: u.miner, status: "", norm2: 0n, score: 0n, contribution: 0n, weight: 0n, pay: 0n };
+    const line = {
+      miner: u.miner,
+      status: "",
+      norm2: 0n,
+      score: 0n,
+      contribution: 0n,
+      credit: (u.credit * 7n) / 8n,
+      variance: (u.variance * 49n) / 64n,
+      weight: 0n,
+      scale: 0n,
+      pay: 0n,
+    };
     lines.set(u, line);
     const v = readLanes(u.blob);
     if (v === undefined || v.length !== d || v.some((q) => q > 2047n || q < -2047n)) {
@@ -153,34 +172,46 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
     next[k] = Number(value);
   }
 
-  // Contributions and pay.
+  // What is new in each, whether it agrees, and pay.
+  const record = round.past.map((p) => ({ v: readLanes(p.blob) as bigint[], k: p.coefficient }));
+  const step = Array.from({ length: d }, (_, k) => record.reduce((s, p) => s + p.k * (p.v[k] as bigint), 0n));
+  const offStep = (v: bigint[]) => without(v, step);
+  const seen = record.map((p) => offStep(p.v)).filter((v) => dot(v, v) > 0n);
   let magnitude = 0n;
   for (const u of kept) {
     const line = lines.get(u) as PlainLine;
-    const others = entering.filter((v) => v !== u);
-    const down = others.reduce((s, v) => s + weight(v), 0n) * 65536n * 65536n;
-    let up = 0n;
-    for (const v of others) up += weight(v) * factor(norm2(v), target2) * dot(vec(u), vec(v));
-    up *= factor(norm2(u), target2);
-    if (down > 0n) line.contribution = up < 0n ? -(-up / down) : up / down;
-    magnitude += line.contribution > 0n ? line.contribution : -line.contribution;
+    line.scale = factor(norm2(u), target2);
+    const mine = offStep(vec(u));
+    let source: bigint[] | undefined;
+    for (const v of seen) {
+      if (dot(v, mine) === 0n) continue;
+      const better = (w: bigint[]) => dot(v, mine) ** 2n * dot(w, w) > dot(w, mine) ** 2n * dot(v, v);
+      if (!source || better(source)) source = v;
+    }
+    const fresh = (v: bigint[]) => (source ? without(offStep(v), source) : offStep(v));
+    const own = fresh(vec(u));
+    const cosines = kept.filter((v) => v !== u).map((v) => cosine(own, fresh(vec(v))));
+    const free = BigInt(d - (dot(step, step) > 0n ? 1 : 0) - (source ? 1 : 0));
+    if (dot(own, own) > 0n && free > 0n && cosines.length > 0) {
+      line.contribution = lower(cosines) as bigint;
+      line.credit += line.contribution;
+      line.variance += 4294967296n / free;
+    }
+    magnitude += line.credit > 0n ? line.credit : -line.credit;
   }
   for (const u of entering) {
     const line = lines.get(u) as PlainLine;
-    const own = line.contribution > 0n ? line.contribution : 0n;
+    // Half units, so that 3/2 of the root is rounded as it is written.
+    const beyond = line.credit - (root(line.variance) * 3n) / 2n;
+    if (magnitude === 0n || beyond <= 0n) continue;
     const cast = u.harmful + u.neutral + u.helpful;
-    const verdict = cast >= 2 * liars + 1;
-    if (is(u, "accepted-clipped") && !(verdict && own > 0n && u.helpful > liars && 2 * u.helpful > cast)) continue;
     let v = 65536n;
-    if (verdict) {
+    if (cast >= 2 * liars + 1) {
       const points = [...Array(u.harmful).fill(0n), ...Array(u.neutral).fill(1n), ...Array(u.helpful).fill(2n)];
       const counted = points.slice(liars) as bigint[];
       v = (65536n * counted.reduce((s, p) => s + p, 0n)) / BigInt(2 * counted.length);
     }
-    // pool · v · (3/4 · own / magnitude + 1/4 · 1 / n), rounded down once.
-    const N = BigInt(n);
-    if (magnitude > 0n) line.pay = (round.pool * v * (3n * own * N + magnitude)) / (65536n * 4n * magnitude * N);
-    else line.pay = (round.pool * v) / (65536n * 4n * N);
+    line.pay = (round.pool * beyond * v) / (magnitude * 65536n);
   }
 
   const sizes = entering.map((u) => {
@@ -260,6 +291,20 @@ function squaredDistance(a: bigint[], b: bigint[]): bigint {
   let s = 0n;
   for (let k = 0; k < a.length; k++) s += ((a[k] as bigint) - (b[k] as bigint)) ** 2n;
   return s;
+}
+
+/** v less its projection on w, times |w|²: whole numbers. */
+function without(v: bigint[], w: bigint[]): bigint[] {
+  const [vw, ww] = [dot(v, w), dot(w, w)];
+  return ww === 0n ? v : v.map((x, k) => x * ww - vw * (w[k] as bigint));
+}
+
+/** Of 2^16, towards zero. */
+function cosine(a: bigint[], b: bigint[]): bigint {
+  const [ab, aa, bb] = [dot(a, b), dot(a, a), dot(b, b)];
+  if (aa === 0n || bb === 0n) return 0n;
+  const size = root((ab * ab * 4294967296n) / (aa * bb));
+  return ab < 0n ? -size : size;
 }
 
 function readLanes(blob: Uint8Array): bigint[] | undefined {

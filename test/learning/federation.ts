@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { faults } from "../../consensus/committee.ts";
-import { computeRound } from "../../consensus/round/compute.ts";
+import { computeRound, type RecordedBlob } from "../../consensus/round/compute.ts";
+import { NO_STANDING } from "../../consensus/round/credit.ts";
 import { initialExponent, initialModel } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import type { Judgement } from "../../learning/judge.ts";
@@ -37,6 +38,8 @@ export async function federate(
   let model = initialModel(task, hash(seed));
   let exponent = initialExponent(task);
   let medianNorm = 0n;
+  let past: RecordedBlob[] = [];
+  const standings = hospitals.map(() => NO_STANDING);
   for (let round = 1; round <= rounds; round++) {
     const trained: TrainResult[] = [];
     for (const h of hospitals) trained.push(await h.train({ task, model, exponent, height: round }));
@@ -61,7 +64,9 @@ export async function federate(
         helpful: count(miner, HELPFUL),
         samples,
         blob,
+        standing: standings[miner]!,
       })),
+      past,
       notHeld: [],
       pool: 1_000_000n,
     });
@@ -71,6 +76,14 @@ export async function federate(
     const go = visit({ round, metrics, result: outcome.result, status, model });
     if (!go) return model;
     ({ model } = outcome);
+    past = outcome.result.updates.flatMap((u, i) =>
+      ["accepted", "accepted-clipped", "harmful"].includes(status[i]!)
+        ? [{ blob: trained[u.miner]!.blob, coefficient: u.weight * BigInt(u.scale) }]
+        : [],
+    );
+    for (const u of outcome.result.updates) {
+      standings[u.miner] = { credit: BigInt.asIntN(64, u.credit), variance: u.variance };
+    }
     exponent = outcome.result.nextExponent;
     medianNorm = outcome.result.medianNorm;
   }

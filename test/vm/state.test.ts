@@ -62,6 +62,8 @@ function task(seed: number, status: "queued" | "active" | "cancelled"): Task {
     lastLearning: 6,
     priorLearning: 5,
     endedAt: 0,
+    recorded: [{ blobRoot: bytes(32, 8), size: 12, coefficient: 1n << 16n }],
+    standings: [{ miner: 1, credit: 5n, variance: 6n, earned: 7n }],
   };
 }
 const sample = () =>

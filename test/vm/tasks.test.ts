@@ -78,7 +78,7 @@ test("a task ends at its maximum of rounds, and the rest of its escrow returns",
 });
 
 test("a task ends on its target once its minimum of rounds lies behind the measured model", () => {
-  const target = { metric: "accuracy" as const, value: 0.8 };
+  const target = { metric: "accuracy" as const, value: 0.8, releasePermille: 500 };
   const chain = start({ task: { spec: spec({ rounds: { minimum: 1, maximum: 9, target } }), escrow: "10000" } });
   const id = chain.state.activeTask()?.record.id as Hash;
   learn(chain, metrics({ accuracy: 900 }));
@@ -91,6 +91,45 @@ test("a task ends on its target once its minimum of rounds lies behind the measu
   assert.is(record(chain, id).round, 3);
   // Nobody published it, so the rest belongs to nobody.
   assert.is(chain.state.singles.burned, burned + 10_000n);
+});
+
+test("reaching the target pays a part of the rest to those who trained, as they earned, to the last unit", () => {
+  const target = { metric: "accuracy" as const, value: 0.8, releasePermille: 250 };
+  const chain = start();
+  const { tx, id } = chain.publish(
+    "emil",
+    spec({ bounty: "1000", rounds: { minimum: 0, maximum: 9, target } }),
+    9_001n,
+  );
+  assert.equal(chain.send(tx), [""]);
+  const updates = [
+    { miner: 0, pay: 301n },
+    { miner: 2, pay: 100n },
+    { miner: 3, pay: 0n },
+  ];
+  chain.run({ learning: learningOf(id, updates, seedOf("model")) });
+  const earned = (at: number) => chain.state.minerAt(at)?.earned as bigint;
+  const before = [0, 1, 2, 3].map(earned);
+  const { escrow } = record(chain, id);
+  const balance = chain.balance("emil");
+  chain.run({ metrics: metrics({ accuracy: 800 }) });
+  assert.is(status(chain, id), "reached");
+  const pot = escrow / 4n;
+  const shares = [(pot * 301n) / 401n, 0n, (pot * 100n) / 401n, 0n];
+  assert.equal(
+    [0, 1, 2, 3].map((i) => earned(i) - (before[i] as bigint)),
+    shares,
+  );
+  assert.is(record(chain, id).escrow, 0n);
+  assert.is(chain.balance("emil") - balance, escrow - (shares[0] as bigint) - (shares[2] as bigint));
+  assert.equal(
+    record(chain, id).standings.map((s) => [s.miner, s.earned]),
+    [
+      [0, 301n + (shares[0] as bigint)],
+      [2, 100n + (shares[2] as bigint)],
+      [3, 0n],
+    ],
+  );
 });
 
 const targets: {
@@ -110,7 +149,10 @@ const targets: {
 ];
 for (const { id, metric, value, reported, met } of targets) {
   test(`target: ${id}`, () => {
-    assert.is(reachesTarget(spec({ rounds: { target: { metric, value } } }), metrics(reported)), met);
+    assert.is(
+      reachesTarget(spec({ rounds: { target: { metric, value, releasePermille: 0 } } }), metrics(reported)),
+      met,
+    );
   });
 }
 

@@ -53,8 +53,10 @@ export function roundJson(block: Block, validators: readonly Validator[], state:
         norm2: String(u.norm2),
         krumScore: String(u.krumScore),
         votes: { harmful: u.harmful, neutral: u.neutral, helpful: u.helpful },
-        contribution: String(BigInt.asIntN(64, u.contribution)),
         weight: String(u.weight),
+        scale: u.scale,
+        contribution: String(BigInt.asIntN(64, u.contribution)),
+        credit: String(BigInt.asIntN(64, u.credit)),
         pay: String(u.pay),
       };
     }),

@@ -141,8 +141,21 @@ export function stateMethods(context: NodeContext): Record<string, Method> {
       params: z.strictObject({ id: hashParam.optional() }),
       result: task,
       run: ({ id }) => {
-        const record = taskOf(context.head().state, id);
-        return { ...taskJson(record), spec: decodeTask(record.spec) };
+        const { state } = context.head();
+        const record = taskOf(state, id);
+        return {
+          ...taskJson(record),
+          spec: decodeTask(record.spec),
+          standings: record.standings.map((s) => {
+            const miner = state.minerAt(s.miner);
+            return {
+              miner: miner ? toHex(miner.address) : "",
+              moniker: monikerOf(miner),
+              credit: String(BigInt.asIntN(64, s.credit)),
+              earned: String(s.earned),
+            };
+          }),
+        };
       },
     }),
   };
