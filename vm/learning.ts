@@ -116,7 +116,8 @@ function afterUpdate(miner: Readonly<Miner>, update: UpdateResult, height: Heigh
 }
 
 /**
- * Miners whose update entered the model, best first: by pay, then by contribution, then in canonical order. Who missed its turn to propose
+ * Miners whose update entered the model, best first: those that are paid before those that aren't, then by the round's contribution, then in
+ * canonical order. Not by pay itself: it follows a moving sum, and one miner would build nearly all blocks. Who missed its turn to propose
  * comes last.
  * @param seed seed(h−1)
  */
@@ -133,7 +134,7 @@ export function rank(
       return {
         address,
         late: missed !== undefined && bytesEqual(address, missed) ? 1 : 0,
-        pay: update.pay,
+        unpaid: update.pay === 0n ? 1 : 0,
         contribution: BigInt.asIntN(64, update.contribution),
         key: canonicalKey(seed, institution),
       };
@@ -141,7 +142,7 @@ export function rank(
     .sort(
       (a, b) =>
         a.late - b.late ||
-        descending(a.pay, b.pay) ||
+        a.unpaid - b.unpaid ||
         descending(a.contribution, b.contribution) ||
         compareBytes(a.key, b.key),
     );

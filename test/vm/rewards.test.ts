@@ -199,17 +199,17 @@ test("reputation falls for misconduct only; results enter the miners' records", 
   assert.is(chain.miner("ben").reputation, 61_440 + 256);
 });
 
-test("ranking: by pay, then contribution with its sign, then canonical order; rejected updates give none", () => {
+test("ranking: the paid ones, then contribution with its sign, then canonical order; rejected updates give none", () => {
   const chain = start();
   learn(chain, [
     { miner: 0, pay: 5n, contribution: -3n },
     { miner: 1, pay: 5n, contribution: 2n },
-    { miner: 2, pay: 6n },
+    { miner: 2, contribution: 7n },
     { miner: 3, pay: 9n, status: "suspect" },
   ]);
   assert.equal(
     chain.state.ranking.map(toHex),
-    ["cleo", "ben", "anna"].map((n) => toHex(addressFor(n))),
+    ["ben", "anna", "cleo"].map((n) => toHex(addressFor(n))),
   );
   assert.ok(chain.state.learned);
   const orders = new Set<string>();

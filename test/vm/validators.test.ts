@@ -204,8 +204,8 @@ test("whoever misses its turn is ranked last", () => {
   const chain = start();
   const id = chain.state.activeTask()?.record.id as Hash;
   const learning = learningOf(id, [
-    { miner: 0, pay: 1n },
-    { miner: 3, pay: 9n },
+    { miner: 0, contribution: 1n },
+    { miner: 3, contribution: 9n },
   ]);
   chain.run({ learning });
   assert.equal(chain.state.ranking.map(nameOf), ["dora", "anna"]);
