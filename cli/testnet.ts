@@ -7,7 +7,7 @@ import type { Genesis } from "../genesis/genesis.ts";
 import { genesisHash } from "../genesis/genesis.ts";
 import { devnetGenesis, TOKEN } from "../genesis/presets.ts";
 import { parseTask, type TaskSpec } from "../genesis/task.ts";
-import type { Attack } from "../learning/attacks.ts";
+import type { Attack } from "../learning/attacks/index.ts";
 import { COHORT_SEED, cohortTask, writeCohort } from "../learning/cohort.ts";
 import { hospitalName } from "../learning/split.ts";
 import { createHome, genesisValidator, makeFolder, writeGenesis, writeNew } from "../node/home.ts";

@@ -1,5 +1,6 @@
 import type { TaskSpec } from "../genesis/task.ts";
-import { type Attack, attackDelta, attackSamples } from "./attacks.ts";
+import { type Attack, attackSamples, attackVotes } from "./attacks/index.ts";
+import { AttackerMemory } from "./attacks/memory.ts";
 import { type Dataset, loadDataset } from "./dataset.ts";
 import { type JudgedUpdate, type Judgement, judge } from "./judge.ts";
 import { clipFactor, dequantiseModel, norm, quantise } from "./quantise.ts";
@@ -51,11 +52,13 @@ type Ready = { readonly id: string; readonly split: Split; readonly trainer: Tra
 export class LearningSession {
   readonly #options: SessionOptions;
   readonly #log: (line: string) => void;
+  readonly #attacker: AttackerMemory | undefined;
   #ready: Ready | undefined;
 
   constructor(options: SessionOptions, log: (line: string) => void = () => {}) {
     this.#options = options;
     this.#log = log;
+    this.#attacker = options.attack && new AttackerMemory(options.attack, options.seed);
   }
 
   /** Reads and splits the data for a task. @throws PoflError as loadDataset, splitDataset and createTrainer do */
@@ -74,12 +77,12 @@ export class LearningSession {
     const { split, trainer } = await this.#prepare(task);
     const { seed, attack } = this.#options;
     const start = dequantiseModel(model, task.model.scaleBits);
-    const rows = attackSamples(attack, split.train);
+    const rows = attackSamples(attack, split.train, task, new Random("poison", seed));
     const end = await trainer.train(start, rows, new Random("batches", seed, height));
     const delta = end.map((p, i) => p - start[i]!);
     const factor = clipFactor(norm(delta), task.training.clipNorm);
     const clipped = factor === 1 ? delta : delta.map((v) => v * factor);
-    const sent = attackDelta(attack, clipped, new Random("attack", seed, height));
+    const sent = this.#attacker?.send(task, clipped, start, height) ?? clipped;
     const blob = quantise(sent, task.model.scaleBits, exponent, new Random("rounding", seed, height));
     return { blob, samples: split.train.n };
   }
@@ -87,7 +90,9 @@ export class LearningSession {
   /** See judge.ts. @throws PoflError as load */
   async judge({ task, model, exponent, medianNorm, updates }: JudgeRequest): Promise<Judgement> {
     const { split, trainer } = await this.#prepare(task);
-    return judge(task, trainer, split.validation, model, exponent, medianNorm, updates);
+    this.#attacker?.see(task, model, exponent, updates);
+    const judged = await judge(task, trainer, split.validation, model, exponent, medianNorm, updates);
+    return { ...judged, votes: attackVotes(this.#options.attack, judged.votes, []) };
   }
 
   close(): void {

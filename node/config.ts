@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
-import { ATTACKS } from "../learning/attacks.ts";
+import { ATTACKS } from "../learning/attacks/index.ts";
 import { errorText, PoflError } from "../types/errors.ts";
 
 /**

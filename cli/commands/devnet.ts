@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { ATTACKS, type Attack } from "../../learning/attacks.ts";
+import { ATTACKS, type Attack } from "../../learning/attacks/index.ts";
 import { PoflError } from "../../types/errors.ts";
 import { contextOf } from "../context.ts";
 import { printReport } from "../devnet/display.ts";

@@ -2,13 +2,15 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { createRpcClient, type RpcClient } from "../../node/rpc/client.ts";
 import { PoflError } from "../../types/errors.ts";
 import { defaultPorts, type Ports, type TestnetNode } from "../testnet.ts";
 
 /** The node processes of a devnet: started, watched, and ended on every path. */
 
+/** The command line itself, compiled or not; never `argv[1]`, which under a test is the test. */
+const MAIN = join(import.meta.dirname, "..", `main${extname(import.meta.filename)}`);
 /** A node that does not stop by itself in this time is killed. */
 const STOP_MS = 10_000;
 
@@ -61,8 +63,7 @@ export class Processes {
   }
 
   start(node: DevNode): void {
-    const main = process.argv[1] as string;
-    const child = spawn(process.execPath, [...process.execArgv, main, "start", "--home", node.home], {
+    const child = spawn(process.execPath, [...process.execArgv, MAIN, "start", "--home", node.home], {
       // The channel carries nothing: it closes with this process, and then the node stops by itself.
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       // A terminal's Ctrl-C goes to the whole group: the nodes are ended by this process, in order.

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RELEASE_PERMILLE, type TaskSpec } from "../../genesis/task.ts";
-import type { Attack } from "../../learning/attacks.ts";
+import type { Attack } from "../../learning/attacks/index.ts";
 import { isPoflError } from "../../types/errors.ts";
 import { fromHex } from "../../types/primitives.ts";
 import { usage } from "../failure.ts";

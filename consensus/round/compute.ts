@@ -130,7 +130,12 @@ export function computeRound(input: RoundInput): RoundOutcome {
     e.contribution = round.agreement;
     e.standing = moved(e.update.standing, round);
   });
-  const claims = distinct.map((e) => ({ standing: e.standing, votes: e.update, rejected: e.status === "harmful" }));
+  const claims = distinct.map((e) => ({
+    agreement: e.contribution,
+    standing: e.standing,
+    votes: e.update,
+    rejected: e.status === "harmful",
+  }));
   payments(claims, input.pool, fCommittee).forEach((pay, i) => {
     (distinct[i] as Entry).pay = pay;
   });

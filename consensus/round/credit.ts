@@ -84,7 +84,7 @@ function cosine(inner: bigint, a2: bigint, b2: bigint): bigint {
   return inner < 0n ? -size : size;
 }
 
-/** After one more update: a round's agreement counts for its e-th part after about eight. */
+/** After one more update; a round's agreement fades to its e-th part in about eight. */
 export function moved({ credit, variance }: Standing, round: { agreement: bigint; variance: bigint }): Standing {
   return {
     credit: (7n * credit) / 8n + round.agreement,
@@ -93,7 +93,7 @@ export function moved({ credit, variance }: Standing, round: { agreement: bigint
 }
 
 /** What of a credit chance doesn't explain: the part beyond one and a half standard deviations of random directions'. */
-export function earned({ credit, variance }: Standing): bigint {
+export function beyondChance({ credit, variance }: Standing): bigint {
   const beyond = credit - (3n * isqrt(variance)) / 2n;
   return beyond > 0n ? beyond : 0n;
 }
@@ -112,16 +112,23 @@ export function voteFactor(votes: Votes, fCommittee: number): bigint {
 }
 
 /** One distinct update after the round. */
-export type Claim = { readonly standing: Standing; readonly votes: Votes; readonly rejected: boolean };
+export type Claim = {
+  readonly agreement: bigint;
+  readonly standing: Standing;
+  readonly votes: Votes;
+  readonly rejected: boolean;
+};
 
 /**
- * Pay per claim: pool · earned · v / Σ|credit|, rejected ones nothing. The sum is over all claims, before votes: what is taken from
- * one goes to no other but stays in the escrow. Of magnitudes, since near convergence credits are chance, as often below zero as above,
- * and whoever is above would take all.
+ * Pay per claim: pool · (agreement / Σ |agreement|) · (the part of its credit beyond chance) · v; nothing for what is rejected or agrees
+ * with nobody. The sum is over all claims, before votes: what is taken from one goes to no other but stays in the escrow. Of magnitudes,
+ * since near convergence agreements are chance, as often below zero as above, and whoever is above would take all.
  */
 export function payments(claims: readonly Claim[], pool: Amount, fCommittee: number): Amount[] {
-  const total = claims.reduce((sum, { standing: { credit } }) => sum + (credit < 0n ? -credit : credit), 0n);
-  return claims.map(({ standing, votes, rejected }) =>
-    rejected || total === 0n ? 0n : (pool * earned(standing) * voteFactor(votes, fCommittee)) / (total * ONE),
-  );
+  const total = claims.reduce((sum, { agreement: c }) => sum + (c < 0n ? -c : c), 0n);
+  return claims.map(({ agreement, standing, votes, rejected }) => {
+    const beyond = beyondChance(standing);
+    if (rejected || agreement <= 0n || beyond === 0n) return 0n;
+    return (pool * agreement * beyond * voteFactor(votes, fCommittee)) / (total * standing.credit * ONE);
+  });
 }

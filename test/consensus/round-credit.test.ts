@@ -2,8 +2,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import {
   agreements,
+  beyondChance,
   type Claim,
-  earned,
   moved,
   NO_STANDING,
   payments,
@@ -96,54 +96,58 @@ test("colluders that agree with one another are outvoted", () => {
   for (const { c } of found.slice(5)) assert.ok(c < 0.25, `ring ${c}`);
 });
 
-test("a standing fades by an eighth a round and is earned beyond 1.5 standard deviations", () => {
+test("a standing fades by an eighth a round and counts beyond 1.5 standard deviations", () => {
   const round = { agreement: 40_000n, variance: 2n ** 32n / 14n };
   const once = moved(NO_STANDING, round);
   assert.equal(once, { credit: 40_000n, variance: 306_783_378n });
   // 1.5 · ⌊√306783378⌋ = 1.5 · 17515.
-  assert.is(earned(once), 40_000n - 26_272n);
+  assert.is(beyondChance(once), 40_000n - 26_272n);
   const later = moved(once, { agreement: 0n, variance: 0n });
   assert.equal(later, { credit: 35_000n, variance: (49n * 306_783_378n) / 64n });
   assert.is(moved({ credit: -7n, variance: 0n }, { agreement: 0n, variance: 0n }).credit, -6n);
-  assert.is(earned({ credit: -40_000n, variance: 0n }), 0n);
+  assert.is(beyondChance({ credit: -40_000n, variance: 0n }), 0n);
 });
 
-test("ten that send nothing but chance are paid a few parts in a hundred together", () => {
+test("ten that send nothing but chance are paid two parts in a hundred together", () => {
   const next = lcg(9);
   const normal = () => Array.from({ length: 12 }, next).reduce((a, b) => a + b, -6);
   let standings: Standing[] = Array.from({ length: 10 }, () => NO_STANDING);
   let paid = 0n;
   const rounds = 3000;
   for (let r = 0; r < rounds; r++) {
-    standings = standings.map((s) =>
-      moved(s, { agreement: BigInt(Math.round((normal() * ONE) / 5)), variance: 2n ** 32n / 25n }),
-    );
-    const claims = standings.map((standing) => ({ standing, votes: none, rejected: false }));
+    const round = standings.map(() => BigInt(Math.round((normal() * ONE) / 5)));
+    standings = standings.map((s, i) => moved(s, { agreement: round[i]!, variance: 2n ** 32n / 25n }));
+    const claims = standings.map((standing, i) => ({ agreement: round[i]!, standing, votes: none, rejected: false }));
     paid += payments(claims, 1_000_000n, 3).reduce((a, b) => a + b, 0n);
   }
   const share = Number(paid) / 1e6 / rounds;
   console.log(`ten that send noise are paid ${(100 * share).toFixed(2)} % of the pool together`);
-  assert.ok(share < 0.06 && share > 0, String(share));
+  assert.ok(share < 0.03 && share > 0, String(share));
 });
 
 const none = { harmful: 0, neutral: 0, helpful: 0 };
-const claim = (credit: number, more: Partial<Claim> = {}): Claim => ({
-  standing: { credit: BigInt(credit), variance: 0n },
+const claim = (agreement: number, more: Partial<Claim> = {}): Claim => ({
+  agreement: BigInt(agreement),
+  // 40 of 100 are chance.
+  standing: { credit: 100n, variance: 729n },
   votes: { harmful: 0, neutral: 0, helpful: 6 },
   rejected: false,
   ...more,
 });
 
-test("pay: shares of all credits; what a vote takes goes to no rival; never more than the pool", () => {
+test("pay: shares of all agreements; what a vote takes goes to no rival; never more than the pool", () => {
   const pay = (claims: Claim[]) => payments(claims, 16_000n, 2);
   const four = [claim(300), claim(100), claim(0), claim(-80)];
-  assert.equal(pay(four), [10_000n, 3_333n, 0n, 0n]);
+  // 300 and 100 of 480, of which 60 in a hundred count.
+  assert.equal(pay(four), [6_000n, 2_000n, 0n, 0n]);
   const doubted = [claim(300, { votes: { harmful: 4, neutral: 0, helpful: 2 } }), ...four.slice(1)];
-  assert.equal(pay(doubted), [5_000n, 3_333n, 0n, 0n]);
-  assert.equal(pay([claim(300, { rejected: true }), ...four.slice(1)]), [0n, 3_333n, 0n, 0n]);
+  assert.equal(pay(doubted), [3_000n, 2_000n, 0n, 0n]);
+  assert.equal(pay([claim(300, { rejected: true }), ...four.slice(1)]), [0n, 2_000n, 0n, 0n]);
+  const newcomer = { standing: { credit: 30n, variance: 729n } };
+  assert.equal(pay([claim(300, newcomer), ...four.slice(1)]), [0n, 2_000n, 0n, 0n], "within chance");
   assert.equal(pay([claim(0), claim(-5)]), [0n, 0n]);
   assert.equal(pay([]), []);
-  assert.equal(pay([claim(7)]), [16_000n]);
+  assert.equal(pay([claim(7, { standing: { credit: 7n, variance: 0n } })]), [16_000n]);
 });
 
 test.run();

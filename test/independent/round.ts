@@ -197,13 +197,12 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
       line.credit += line.contribution;
       line.variance += 4294967296n / free;
     }
-    magnitude += line.credit > 0n ? line.credit : -line.credit;
+    magnitude += line.contribution > 0n ? line.contribution : -line.contribution;
   }
   for (const u of entering) {
     const line = lines.get(u) as PlainLine;
-    // Half units, so that 3/2 of the root is rounded as it is written.
     const beyond = line.credit - (root(line.variance) * 3n) / 2n;
-    if (magnitude === 0n || beyond <= 0n) continue;
+    if (line.contribution <= 0n || beyond <= 0n) continue;
     const cast = u.harmful + u.neutral + u.helpful;
     let v = 65536n;
     if (cast >= 2 * liars + 1) {
@@ -211,7 +210,7 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
       const counted = points.slice(liars) as bigint[];
       v = (65536n * counted.reduce((s, p) => s + p, 0n)) / BigInt(2 * counted.length);
     }
-    line.pay = (round.pool * beyond * v) / (magnitude * 65536n);
+    line.pay = (round.pool * line.contribution * beyond * v) / (magnitude * line.credit * 65536n);
   }
 
   const sizes = entering.map((u) => {

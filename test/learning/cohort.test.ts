@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { encodeTask } from "../../genesis/task.ts";
-import type { Attack } from "../../learning/attacks.ts";
+import type { Attack } from "../../learning/attacks/index.ts";
 import { checkData } from "../../learning/check.ts";
 import { COHORT_SEED, cohortTask, generateCohort, writeCohort } from "../../learning/cohort.ts";
 import { compareTraining, evaluateModel } from "../../learning/compare.ts";

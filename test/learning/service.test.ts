@@ -3,7 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parameterCount } from "../../genesis/model.ts";
 import { parseTask, type TaskSpec } from "../../genesis/task.ts";
-import { ATTACKS, type Attack, SIGN_FLIP_FACTOR } from "../../learning/attacks.ts";
+import { ATTACKS, type Attack, SIGN_FLIP_FACTOR } from "../../learning/attacks/index.ts";
 import { dequantise, norm } from "../../learning/quantise.ts";
 import { Random } from "../../learning/random.ts";
 import { createLearningService } from "../../learning/service.ts";

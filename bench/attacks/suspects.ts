@@ -1,0 +1,43 @@
+import { aggregate, type Part } from "../../consensus/round/aggregate.ts";
+import { lanesOf } from "../../consensus/round/model.ts";
+import { clipLanes } from "../../consensus/round/select.ts";
+import type { Round } from "./ledger.ts";
+
+/** How suspects of multi-Krum may enter: the variants of the study, of which the chain has "clipped". */
+export const ENTRIES = ["clipped", "dropped", "full", "half", "in-turn", "all-clipped"] as const;
+export type Entry = (typeof ENTRIES)[number];
+
+/** The model of a round under a variant: the chain's own statuses and clipping factors, another mean. */
+export function enter(
+  entry: Entry,
+  round: Round,
+  model: Int32Array,
+  blobs: readonly Uint8Array[],
+  turn: number,
+): Int32Array {
+  const { result, status } = round;
+  const suspects = status.flatMap((s, i) => (s === "accepted-clipped" ? [i] : []));
+  const parts = result.updates.flatMap((u, i): Part[] => {
+    const lanes = lanesOf(blobs[i] as Uint8Array);
+    const clipped = () => clipLanes(lanes, u.scale);
+    // Central ones count two, so that a half is a whole number.
+    if (status[i] === "accepted") return [{ lanes: entry === "all-clipped" ? clipped() : lanes, weight: 2 }];
+    if (status[i] !== "accepted-clipped") return [];
+    switch (entry) {
+      case "dropped":
+        return [];
+      case "full":
+        return [{ lanes, weight: 2 }];
+      case "half":
+        return [{ lanes: clipped(), weight: 1 }];
+      case "in-turn":
+        return suspects[turn % suspects.length] === i ? [{ lanes: clipped(), weight: 2 }] : [];
+      case "clipped":
+      case "all-clipped":
+        return [{ lanes: clipped(), weight: 2 }];
+    }
+  });
+  const next = aggregate(model, parts, result.exponent);
+  if (!next) throw new Error("a parameter left int32");
+  return next;
+}
