@@ -1,6 +1,6 @@
 import { isqrt } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
-import { gram } from "../../kernels/gram.ts";
+import { fastGram } from "../../kernels/wasm.ts";
 import { type Amount, bytesEqual, compareBytes, type Hash } from "../../types/primitives.ts";
 import { type RoundResult, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../../types/round.ts";
 import { canonicalKey, faults } from "../committee.ts";
@@ -188,7 +188,7 @@ function measure(entries: readonly Entry[], { past }: RoundInput): { geometry: G
   formed.forEach((e, at) => {
     e.at = at;
   });
-  const g = gram([...formed.map((e) => e.lanes), ...past.map((p) => lanesOf(p.blob))]);
+  const g = fastGram([...formed.map((e) => e.lanes), ...past.map((p) => lanesOf(p.blob))]);
   const n = formed.length + past.length;
   return {
     geometry: { inner: (i, j) => g[i * n + j] as bigint },
