@@ -55,8 +55,8 @@ class ThreadedLearning implements LearningService {
   #worker: Worker | undefined;
   #closed = false;
 
-  constructor({ file, splitFile, seed, attack, log }: LearningOptions) {
-    this.#options = { file, splitFile, seed, attack };
+  constructor({ task, log, ...options }: LearningOptions) {
+    this.#options = options;
     this.#log = log ?? (() => {});
   }
 

@@ -1,5 +1,5 @@
 import type { TaskSpec } from "../genesis/task.ts";
-import { type Attack, attackSamples, attackVotes } from "./attacks/index.ts";
+import { type Attack, attackSamples } from "./attacks/index.ts";
 import { AttackerMemory } from "./attacks/memory.ts";
 import { type Dataset, loadDataset } from "./dataset.ts";
 import { type JudgedUpdate, type Judgement, judge } from "./judge.ts";
@@ -16,6 +16,9 @@ export type SessionOptions = {
   /** Fixes batches and rounding; one per miner. */
   readonly seed: string;
   readonly attack?: Attack | undefined;
+  /** Of an attacker: the miners that attack with it, and how many take part in a round. */
+  readonly accomplices?: readonly number[] | undefined;
+  readonly participants?: number | undefined;
 };
 export type TrainRequest = {
   readonly task: TaskSpec;
@@ -46,19 +49,22 @@ export type DataSummary = {
   readonly test: number;
 };
 
-type Ready = { readonly id: string; readonly split: Split; readonly trainer: Trainer };
+type Ready = {
+  readonly id: string;
+  readonly split: Split;
+  readonly trainer: Trainer;
+  readonly attacker: AttackerMemory | undefined;
+};
 
 /** One hospital's data and trainer: everything that the worker does, callable without one. Keeps the last task's data in memory. */
 export class LearningSession {
   readonly #options: SessionOptions;
   readonly #log: (line: string) => void;
-  readonly #attacker: AttackerMemory | undefined;
   #ready: Ready | undefined;
 
   constructor(options: SessionOptions, log: (line: string) => void = () => {}) {
     this.#options = options;
     this.#log = log;
-    this.#attacker = options.attack && new AttackerMemory(options.attack, options.seed);
   }
 
   /** Reads and splits the data for a task. @throws PoflError as loadDataset, splitDataset and createTrainer do */
@@ -74,7 +80,7 @@ export class LearningSession {
 
   /** Trains from `model` and returns the update. The same request gives the same bytes. @throws PoflError TRAINING_DIVERGED, as load */
   async train({ task, model, exponent, height }: TrainRequest): Promise<TrainResult> {
-    const { split, trainer } = await this.#prepare(task);
+    const { split, trainer, attacker } = await this.#prepare(task);
     const { seed, attack } = this.#options;
     const start = dequantiseModel(model, task.model.scaleBits);
     const rows = attackSamples(attack, split.train, task, new Random("poison", seed));
@@ -82,17 +88,17 @@ export class LearningSession {
     const delta = end.map((p, i) => p - start[i]!);
     const factor = clipFactor(norm(delta), task.training.clipNorm);
     const clipped = factor === 1 ? delta : delta.map((v) => v * factor);
-    const sent = this.#attacker?.send(task, clipped, start, height) ?? clipped;
+    const sent = attacker?.send(clipped, start, height) ?? clipped;
     const blob = quantise(sent, task.model.scaleBits, exponent, new Random("rounding", seed, height));
     return { blob, samples: split.train.n };
   }
 
   /** See judge.ts. @throws PoflError as load */
   async judge({ task, model, exponent, medianNorm, updates }: JudgeRequest): Promise<Judgement> {
-    const { split, trainer } = await this.#prepare(task);
-    this.#attacker?.see(task, model, exponent, updates);
+    const { split, trainer, attacker } = await this.#prepare(task);
+    attacker?.see(model, exponent, updates);
     const judged = await judge(task, trainer, split.validation, model, exponent, medianNorm, updates);
-    return { ...judged, votes: attackVotes(this.#options.attack, judged.votes, []) };
+    return attacker ? { ...judged, votes: attacker.votes(judged.votes, updates) } : judged;
   }
 
   close(): void {
@@ -103,12 +109,13 @@ export class LearningSession {
   async #prepare(task: TaskSpec): Promise<Ready> {
     const id = JSON.stringify(task);
     if (this.#ready?.id === id) return this.#ready;
-    const { file, splitFile } = this.#options;
+    const { file, splitFile, attack, seed, accomplices = [], participants = 1 } = this.#options;
     const data: Dataset = loadDataset(file, task);
     const split = splitDataset(data, file, task, splitFile);
     const trainer = await createTrainer(task, this.#log);
     this.#ready?.trainer.close();
-    this.#ready = { id, split, trainer };
+    const attacker = attack && new AttackerMemory({ attack, seed, accomplices, participants }, task);
+    this.#ready = { id, split, trainer, attacker };
     this.#log(
       `${data.file}: ${split.train.n} training, ${split.validation.n} validation, ${split.test.n} test rows; ${trainer.backend}`,
     );

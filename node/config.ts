@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
-import { ATTACKS } from "../learning/attacks/index.ts";
+import { ATTACKS, type Attack, parseAttack } from "../learning/attacks/index.ts";
 import { errorText, PoflError } from "../types/errors.ts";
 
 /**
@@ -68,9 +68,16 @@ export const configSchema = z.strictObject({
         .default("")
         .describe("Fixes the chance in training, for experiments; empty = drawn from the keys."),
       attack: z
-        .enum(["", ...ATTACKS])
+        .custom<"" | Attack>(
+          (text) => text === "" || (typeof text === "string" && parseAttack(text) !== undefined),
+          `must be one of ${ATTACKS.join(", ")}, alone or followed by +lies`,
+        )
         .default("")
-        .describe("For tests only: how this node cheats; empty = honest."),
+        .describe("For tests only: how this node cheats, and with +lies how it votes; empty = honest."),
+      accomplices: z
+        .array(z.string().regex(/^\d{1,3}$/, "must be a number"))
+        .default([])
+        .describe("For tests only: who cheats with it, as numbers of the genesis file's validators from 0."),
     })
     .prefault({}),
   log: z

@@ -270,7 +270,7 @@ async function loadHead(store: Store, { genesisHash }: Home): Promise<Head> {
 
 /** The trainer of this hospital's data; undefined for a node without data, which validates only. */
 async function openLearning(home: Home, config: Config, log: Logger): Promise<LearningService | undefined> {
-  const { data, split, seed, attack } = config.learning;
+  const { data, split, seed, attack, accomplices } = config.learning;
   if (data === "") return undefined;
   const inHome = (path: string) => (isAbsolute(path) ? path : resolve(home.paths.dir, path));
   const file = inHome(data);
@@ -284,7 +284,11 @@ async function openLearning(home: Home, config: Config, log: Logger): Promise<Le
     splitFile,
     // Batches and rounding must differ between miners, and need no secrecy.
     seed: seed !== "" ? seed : toHex(home.keys.account.publicKey),
-    ...(attack !== "" && { attack }),
+    ...(attack !== "" && {
+      attack,
+      accomplices: accomplices.map(Number),
+      participants: home.genesis.validators.length,
+    }),
     ...(task && { task }),
     log: (line) => child.info(line),
   });

@@ -1,5 +1,5 @@
 import { norm } from "../quantise.ts";
-import { deviation, direction, distance2, inner, mean, plus, scaled } from "./vectors.ts";
+import { COPY_NOISE, deviation, direction, distance2, inner, mean, noisy, plus, scaled } from "./vectors.ts";
 import type { AttackView } from "./view.ts";
 
 /** Attacks on the model. */
@@ -20,6 +20,11 @@ function believed({ peers, allies, past }: AttackView): readonly Float32Array[] 
   return [...allies, ...(past?.updates.map((u) => u.delta) ?? [])];
 }
 
+/** What several would send alike, told apart by noise of their own. */
+function apart(v: Float32Array, { attackers, random }: AttackView): Float32Array {
+  return attackers > 1 ? noisy(v, COPY_NOISE, random) : v;
+}
+
 export function signFlip({ own }: AttackView, factor: number): Float32Array {
   return scaled(own, factor);
 }
@@ -35,7 +40,7 @@ export function gaussian({ own, random }: AttackView): Float32Array {
 export function alie(view: AttackView): Float32Array {
   const honest = believed(view);
   const centre = mean(honest);
-  return plus(centre, deviation(honest, centre), -alieFactor(view.participants, view.allies.length));
+  return apart(plus(centre, deviation(honest, centre), -alieFactor(view.participants, view.attackers)), view);
 }
 
 /** z of the paper for n participants, m of them attackers; no larger than 1.5 where few honest ones make the formula run away. */
@@ -66,43 +71,60 @@ function cumulative(z: number): number {
 }
 
 /**
- * The same direction as far as multi-Krum still takes it in (Shejwalkar and Houmansadr 2021, min-max in spirit): the largest factor at
- * which the copies of all colluders are among the n − f best scores.
+ * The same direction as far as multi-Krum still takes it in (Shejwalkar and Houmansadr 2021, the attack tailored to multi-Krum): the
+ * largest factor at which all colluders are among the n − f best scores.
  */
 export function alieOptimised(view: AttackView): Float32Array {
   const honest = believed(view);
   const centre = mean(honest);
   const spread = deviation(honest, centre);
   const at = (z: number) => plus(centre, spread, -z);
+  const between = honest.map((u, i) => honest.filter((_, j) => j !== i).map((v) => distance2(u, v)));
   let [low, high] = [0, MAX_FACTOR];
   for (let i = 0; i < SEARCH_STEPS; i++) {
     const middle = (low + high) / 2;
-    if (passesKrum(at(middle), view.allies.length, honest, view.f)) low = middle;
+    if (passesKrum(at(middle), honest, between, view)) low = middle;
     else high = middle;
   }
-  return at(low);
+  return apart(at(low), view);
 }
 
-function passesKrum(sent: Float32Array, colluders: number, honest: readonly Float32Array[], f: number): boolean {
-  const all = [...Array.from({ length: colluders }, () => sent), ...honest];
-  const neighbours = Math.max(1, all.length - f - 2);
-  const scores = all.map((u, i) =>
-    all
-      .flatMap((v, j) => (j === i ? [] : [distance2(u, v)]))
-      .sort((a, b) => a - b)
-      .slice(0, neighbours)
-      .reduce((a, b) => a + b, 0),
-  );
-  const better = scores.slice(colluders).filter((s) => s < (scores[0] as number)).length;
-  return better + colluders <= all.length - f;
+/**
+ * Whether the colluders' `sent` is among the n − f best scores of multi-Krum (Blanchard et al. 2017).
+ * @param between for each honest update its squared distances to the other honest ones
+ */
+function passesKrum(
+  sent: Float32Array,
+  honest: readonly Float32Array[],
+  between: readonly (readonly number[])[],
+  { attackers, f }: AttackView,
+): boolean {
+  const n = honest.length + attackers;
+  const score = (distances: readonly number[]) =>
+    distances
+      .toSorted((a, b) => a - b)
+      .slice(0, Math.max(0, n - f - 2))
+      .reduce((a, b) => a + b, 0);
+  // Noise is nearly at right angles to everything.
+  const noise2 = attackers > 1 ? COPY_NOISE ** 2 * inner(sent, sent) : 0;
+  const across = honest.map((u) => distance2(sent, u) + noise2);
+  const own = score([...across, ...new Array<number>(attackers - 1).fill(2 * noise2)]);
+  const better = honest.filter((_, i) => {
+    const toColluders = new Array<number>(attackers).fill(across[i] as number);
+    return score([...(between[i] as readonly number[]), ...toColluders]) < own;
+  });
+  return better.length + attackers <= n - f;
 }
 
-/** Inner-product manipulation (Xie et al. 2020): against the honest mean, but no longer than honest updates are. */
+/** Inner-product manipulation (Xie et al. 2020): against the honest mean, and shorter than it. */
 export function ipm(view: AttackView): Float32Array {
-  return scaled(mean(believed(view)), -IPM_FACTOR);
+  return apart(scaled(mean(believed(view)), -IPM_FACTOR), view);
 }
 
-/** Mimic (Karimireddy et al. 2022): all colluders repeat the honest one that lies farthest out along the main direction of spread. */
+/**
+ * Mimic (Karimireddy et al. 2022): all colluders repeat the honest one that lies farthest out along the main direction of spread, so that
+ * it counts too often. With noise, or the copy and the copied would be each other's duplicates.
+ */
 export function mimic(view: AttackView): Float32Array {
   const honest = believed(view);
   const centre = mean(honest);
@@ -122,10 +144,10 @@ export function mimic(view: AttackView): Float32Array {
     (best, c, i) => (inner(c, axis) > inner(centred[best] as Float32Array, axis) ? i : best),
     0,
   );
-  return honest[far] as Float32Array;
+  return noisy(honest[far] as Float32Array, COPY_NOISE, view.random);
 }
 
 /** Model replacement (Bagdasaryan et al. 2020): as long as it takes for the mean to become the attackers' model. */
-export function replacement({ own, allies, participants }: AttackView): Float32Array {
-  return scaled(own, participants / allies.length);
+export function replacement({ own, participants, attackers }: AttackView): Float32Array {
+  return scaled(own, participants / attackers);
 }

@@ -7,6 +7,7 @@ export type Coalition = {
   readonly deltas: readonly Float32Array[];
   /** Who attacks, by index. */
   readonly attackers: readonly number[];
+  /** What everybody sent in the last round, and the step that came of it. */
   readonly past: PastRound | undefined;
   /** What each attacker sent in its first round. */
   readonly first: readonly (Float32Array | undefined)[];
@@ -21,21 +22,24 @@ export type Coalition = {
  * live node can.
  */
 export function coalition(attack: Attack, round: Coalition): Float32Array[] {
-  const { deltas, attackers, past, f, seed } = round;
+  const { deltas, attackers, f, seed } = round;
   const peers = deltas.filter((_, i) => !attackers.includes(i));
+  const past = round.past && {
+    ...round.past,
+    updates: round.past.updates.filter(({ miner }) => !attackers.includes(miner)),
+  };
   const allies = attackers.map((i) => deltas[i] as Float32Array);
   return deltas.map((own, i) => {
-    const self = attackers.indexOf(i);
-    if (self < 0) return own;
+    if (!attackers.includes(i)) return own;
     return attackDelta(
       attack,
       {
         own,
         allies,
-        self,
         peers,
         past,
         participants: deltas.length,
+        attackers: attackers.length,
         f,
         random: new Random("attack", seed, i, round.round),
         shared: new Random("ring", seed, round.round),

@@ -1,11 +1,9 @@
 import { norm } from "../quantise.ts";
-import { direction, inner, mean, noisy, plus, scaled, toNorm } from "./vectors.ts";
+import { COPY_NOISE, direction, inner, mean, noisy, plus, toNorm } from "./vectors.ts";
 import type { AttackView } from "./view.ts";
 
 /** Those who want pay without training. None of them looks at `own`, but the one that resends its first update. */
 
-/** Noise that keeps a copy from being near-equal, as a share of its norm. */
-export const COPY_NOISE = 0.1;
 export const HEAVY_COPY_NOISE = 0.5;
 const REPLAY_NOISE = 0.05;
 /** Norm of what is sent before anything can be copied. */
@@ -29,7 +27,7 @@ export function noise(view: AttackView): Float32Array {
 
 /** The last step of the model, as long as an update. */
 export function replay(view: AttackView): Float32Array {
-  if (!view.past) return noise(view);
+  if (!view.past || norm(view.past.step) === 0) return noise(view);
   return noisy(toNorm(view.past.step, usualNorm(view)), REPLAY_NOISE, view.random);
 }
 
@@ -45,8 +43,9 @@ export function copycat(view: AttackView, share: number): Float32Array {
 
 /** The mean of all that was revealed, as long as an update. */
 export function averagingCopier(view: AttackView): Float32Array {
-  if (!view.past) return noise(view);
-  return noisy(toNorm(mean(view.past.updates.map((u) => u.delta)), usualNorm(view)), COPY_NOISE, view.random);
+  const revealed = view.past?.updates.map((u) => u.delta) ?? [];
+  if (revealed.length === 0) return noise(view);
+  return noisy(toNorm(mean(revealed), usualNorm(view)), COPY_NOISE, view.random);
 }
 
 /** All colluders send one direction, each with a little noise of its own, so that they confirm one another. */
@@ -58,5 +57,5 @@ export function ring(view: AttackView): Float32Array {
 
 /** Trains once, and sends that again for ever. */
 export function ownReplay({ own, random }: AttackView, first: Float32Array | undefined): Float32Array {
-  return first ? noisy(first, REPLAY_NOISE, random) : scaled(own, 1);
+  return first ? noisy(first, REPLAY_NOISE, random) : own;
 }

@@ -3,23 +3,16 @@ import { HARMFUL, HELPFUL, NO_VOTE, type UpdateVote } from "../../types/round.ts
 import type { Random } from "../random.ts";
 import type { Samples } from "../samples.ts";
 import { alie, alieOptimised, gaussian, ipm, mimic, replacement, SIGN_FLIP_FACTOR, signFlip } from "./byzantine.ts";
-import {
-  averagingCopier,
-  COPY_NOISE,
-  copycat,
-  HEAVY_COPY_NOISE,
-  noise,
-  ownReplay,
-  replay,
-  ring,
-  zero,
-} from "./freeriders.ts";
+import { averagingCopier, copycat, HEAVY_COPY_NOISE, noise, ownReplay, replay, ring, zero } from "./freeriders.ts";
 import { backdoored, flipped } from "./poison.ts";
+import { COPY_NOISE } from "./vectors.ts";
 import type { AttackView } from "./view.ts";
 
-export { GAUSSIAN_FACTOR, IPM_FACTOR, SIGN_FLIP_FACTOR } from "./byzantine.ts";
-export { coalition } from "./coalition.ts";
+export { alieFactor, GAUSSIAN_FACTOR, IPM_FACTOR, SIGN_FLIP_FACTOR } from "./byzantine.ts";
+export { type Coalition, coalition } from "./coalition.ts";
+export { HEAVY_COPY_NOISE } from "./freeriders.ts";
 export { applyTrigger } from "./poison.ts";
+export { COPY_NOISE } from "./vectors.ts";
 export type { AttackView, PastRound } from "./view.ts";
 
 /**
@@ -50,7 +43,19 @@ export const ATTACKS = [
   "doubling",
   "lying-voters",
 ] as const;
-export type Attack = (typeof ATTACKS)[number];
+export type AttackKind = (typeof ATTACKS)[number];
+const LIES = "+lies";
+/** With "+lies" the attacker votes as "lying-voters" do besides. */
+export type Attack = AttackKind | `${AttackKind}${typeof LIES}`;
+
+/** An attack by its name, as devnet and the configuration have it; undefined if there is none. */
+export function parseAttack(text: string): Attack | undefined {
+  return ATTACKS.flatMap((kind): Attack[] => [kind, `${kind}${LIES}`]).find((attack) => attack === text);
+}
+
+function kindOf(attack: Attack): AttackKind {
+  return (attack.endsWith(LIES) ? attack.slice(0, -LIES.length) : attack) as AttackKind;
+}
 
 /** The rows that the attacker trains on. */
 export function attackSamples(
@@ -59,7 +64,7 @@ export function attackSamples(
   task: Pick<TaskSpec, "schema">,
   random: Random,
 ): Samples {
-  switch (attack) {
+  switch (attack && kindOf(attack)) {
     case "label-flip":
     case "model-replacement":
       return flipped(samples);
@@ -76,7 +81,7 @@ export function attackSamples(
  * @param first what it sent in its first round, if that is over
  */
 export function attackDelta(attack: Attack | undefined, view: AttackView, first?: Float32Array): Float32Array {
-  switch (attack) {
+  switch (attack && kindOf(attack)) {
     case undefined:
     case "label-flip":
     case "backdoor":
@@ -132,6 +137,6 @@ export function attackVotes(
   votes: readonly UpdateVote[],
   friends: readonly number[],
 ): UpdateVote[] {
-  if (attack !== "lying-voters") return [...votes];
+  if (attack === undefined || !(attack === "lying-voters" || attack.endsWith(LIES))) return [...votes];
   return votes.map((vote, i) => (vote === NO_VOTE ? NO_VOTE : friends.includes(i) ? HELPFUL : HARMFUL));
 }

@@ -40,6 +40,12 @@ export function direction(length: number, size: number, random: Random): Float32
   return scaled(v, size / (norm(v) || 1));
 }
 
+/**
+ * Share of its norm as noise that keeps a copy from being refused as a duplicate: two such copies have a cosine of 0.99, and the chain's
+ * default for near-equal is 0.999.
+ */
+export const COPY_NOISE = 0.1;
+
 /** v plus noise of `share` times its norm. */
 export function noisy(v: Float32Array, share: number, random: Random): Float32Array {
   return plus(v, direction(v.length, share * norm(v), random));
