@@ -10,8 +10,8 @@ import { type Site, type World, type WorldName, world } from "./worlds.ts";
 export type Job = {
   readonly world: WorldName;
   readonly rule: (typeof AGGREGATION_RULES)[number];
-  /** Undefined: nobody attacks. "sybil": one hospital's data under several names. */
-  readonly attack?: Attack | "sybil" | undefined;
+  /** Undefined: nobody attacks. */
+  readonly attack?: Play | undefined;
   /** Attackers in per cent of the hospitals, rounded; or, negative, their number. */
   readonly share: number;
   readonly seed: number;
@@ -19,10 +19,15 @@ export type Job = {
   readonly aggregation?: object;
 };
 
+/** "absent": the attackers don't take part at all; "sybil": one hospital's data under all of their names. */
+export type Play = Attack | "sybil" | "absent";
+
 export type Row = {
   readonly accuracy: number;
   readonly auroc: number;
-  readonly attackers: number;
+  /** Of the trainers' pool, per site; and which of them attack. */
+  readonly pay: readonly number[];
+  readonly attackers: readonly number[];
   /** Mean over attackers of the share of rounds in which their update entered. */
   readonly attackersEntered: number;
   /** Of the trainers' pool, all attackers together. */
@@ -66,9 +71,14 @@ export async function runJob(job: Job): Promise<Row> {
   const spec = specFor(of, job.rule, job.aggregation);
   const own = of.sites(job.seed);
   const attackers = job.attack === undefined ? [] : attackersOf(own, job.share, job.seed);
+  const base = { world: of, spec, seed: job.seed };
+  if (job.attack === "absent") {
+    const sites = own.filter((_, i) => !attackers.includes(i));
+    return summary(await play({ ...base, sites }), sites, [], undefined);
+  }
   const sites = job.attack === "sybil" ? sybils(own, attackers) : own;
   const attack = job.attack === "sybil" ? undefined : job.attack;
-  const played = await play({ world: of, spec, seed: job.seed, attack, attackers, sites });
+  const played = await play({ ...base, attack, attackers, sites });
   return summary(played, sites, attackers, await backdoorSuccess(job, of, spec, played));
 }
 
@@ -94,7 +104,8 @@ function summary(
   return {
     accuracy,
     auroc,
-    attackers: attackers.length,
+    pay,
+    attackers,
     attackersEntered: attackers.length === 0 ? 0 : sum(attackers.map((i) => entered[i] as number)) / attackers.length,
     attackersPay: sum(attackers.map((i) => pay[i] as number)),
     paid: sum(pay),

@@ -1,6 +1,6 @@
 import { isqrt } from "../../genesis/model.ts";
 import type { Amount } from "../../types/primitives.ts";
-import { compareBigints, lowerMedian } from "./integers.ts";
+import { compareBigints } from "./integers.ts";
 import { type Geometry, hasVerdict, type Votes, voters } from "./select.ts";
 
 /**
@@ -29,9 +29,10 @@ export type PastUpdate = { readonly at: number; readonly coefficient: bigint };
  *
  * From each update two directions are taken out: the last step of the model, and the one update of the last round (anybody's, its
  * own miner's too) that then resembles it most. What is left of a replayed step, of a copied or resent update, or of a mean of them
- * is noise. The agreement is the lower median of the cosines between what is left of it and, with the same directions out, of the
- * others: colluders that agree with one another are outvoted by those that don't. It ignores norms, weights and votes, so that
- * scaling gains nothing and a vote on one update moves no other's agreement.
+ * is noise. The agreement is the mean of the cosines between what is left of it and, with the same directions out, of the others, the
+ * largest and the smallest quarter left out: colluders that agree with one another are trimmed away, and so are those that agree with
+ * nobody, which would take everyone's pay along. It ignores norms, weights and votes, so that scaling gains nothing and a vote on one
+ * update moves no other's agreement.
  * All in integers: inner products of projections are scaled by the squared norms that they would be divided by.
  * @param at indices of the distinct updates in the geometry
  * @param d parameters
@@ -73,8 +74,15 @@ export function agreements(
     const cosines = at.flatMap((_, b) => (b === a ? [] : [cosine(left(a, b), mine, left(b, b))]));
     const free = d - (hasStep ? 1 : 0) - (s ? 1 : 0);
     if (mine === 0n || free < 1 || cosines.length === 0) return { agreement: 0n, variance: 0n };
-    return { agreement: lowerMedian(cosines, compareBigints) as bigint, variance: ONE ** 2n / BigInt(free) };
+    return { agreement: trimmedMean(cosines), variance: ONE ** 2n / BigInt(free) };
   });
+}
+
+/** Of n − 1 values: without the ⌊n/4⌋ largest and as many smallest, as far as one is left; truncated towards zero. */
+function trimmedMean(values: readonly bigint[]): bigint {
+  const trim = Math.min(Math.floor((values.length + 1) / 4), Math.floor((values.length - 1) / 2));
+  const middle = values.toSorted(compareBigints).slice(trim, values.length - trim);
+  return middle.reduce((sum, v) => sum + v, 0n) / BigInt(middle.length);
 }
 
 /** inner / √(a2 · b2) of 2^16, truncated towards zero; 0 where a vector is. */

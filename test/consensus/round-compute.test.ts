@@ -253,7 +253,9 @@ test("sign flips of −4×, 2 of 7: kept out by votes or by the bound, paid noth
       result.updates.slice(0, 2).map((u) => u.pay),
       [0n, 0n],
     );
-    assert.ok(result.updates.slice(2).every((u) => u.pay > 0n));
+    // Those that are opposed by two count for less with each of the others: some of the five may get nothing.
+    const paid = result.updates.slice(2).filter((u) => u.pay > 0n).length;
+    assert.ok(paid >= (result === bounded ? 5 : 3), `${paid}`);
     assert.is(result.fKrum, statuses(result).includes("too-large") ? 1 : 2);
   }
 });

@@ -32,14 +32,14 @@ function agree(updates: readonly (readonly number[])[], past: readonly Past[] = 
   }));
 }
 
-test("without a record, the lower median of the cosines with the others", () => {
+test("without a record, the trimmed mean of the cosines with the others", () => {
   const found = agree([
     [10, 0, 0],
     [3, 4, 0],
     [0, 5, 0],
     [-7, 0, 0],
   ]);
-  // With the first: .6, 0, −1. With the second: .6, .8, −.6.
+  // With the first: .6, 0, −1. With the second: .6, .8, −.6. Of three, the middle one is left.
   assert.equal(
     found.map((a) => a.c),
     [0, 0.6, 0, -0.6],
@@ -78,12 +78,12 @@ test("what the record explains is worth nothing: the step, an update of the last
   // Those who trained go on agreeing.
   const fresh = agree(honest, past);
   for (const { c, v } of fresh) {
-    assert.ok(c > 0.8, String(c));
+    assert.ok(c > 0.5, String(c));
     assert.ok(Math.abs(v - 1 / 3) < 1e-9, "five dimensions less two");
   }
 });
 
-test("colluders that agree with one another are outvoted", () => {
+test("colluders that agree with one another are trimmed away", () => {
   const next = lcg(4);
   const d = 40;
   const noise = () => Array.from({ length: d }, () => Math.round((next() - 0.5) * 400));
@@ -92,8 +92,10 @@ test("colluders that agree with one another are outvoted", () => {
   const direction = noise();
   const ring = Array.from({ length: 3 }, () => direction.map((x, k) => x + Math.round(noise()[k]! / 8)));
   const found = agree([...honest, ...ring]);
-  for (const { c } of found.slice(0, 5)) assert.ok(c > 0.3, `honest ${c}`);
-  for (const { c } of found.slice(5)) assert.ok(c < 0.25, `ring ${c}`);
+  console.log(`a ring of three among eight: ${found.map((a) => a.c).join(" ")}`);
+  // Within a standard deviation of chance, 1/√40, though their cosines with one another are .98.
+  for (const { c } of found.slice(5)) assert.ok(c < 0.16, `ring ${c}`);
+  for (const { c } of found.slice(0, 5)) assert.ok(c > 0.1, `honest ${c}`);
 });
 
 test("a standing fades by an eighth a round and counts beyond 1.5 standard deviations", () => {

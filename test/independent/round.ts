@@ -193,7 +193,14 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
     const cosines = kept.filter((v) => v !== u).map((v) => cosine(own, fresh(vec(v))));
     const free = BigInt(d - (dot(step, step) > 0n ? 1 : 0) - (source ? 1 : 0));
     if (dot(own, own) > 0n && free > 0n && cosines.length > 0) {
-      line.contribution = lower(cosines) as bigint;
+      const sorted = [...cosines].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+      for (let t = 0; t < Math.floor(n / 4) && sorted.length >= 3; t++) {
+        sorted.pop();
+        sorted.shift();
+      }
+      const total = sorted.reduce((s, c) => s + c, 0n);
+      const size = (total < 0n ? -total : total) / BigInt(sorted.length);
+      line.contribution = total < 0n ? -size : size;
       line.credit += line.contribution;
       line.variance += 4294967296n / free;
     }
