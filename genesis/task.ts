@@ -92,7 +92,19 @@ const training = z.strictObject({
   clipNorm: z.number().positive().optional(),
 });
 
-export const AGGREGATION_RULES = ["multi-krum"] as const;
+/** Names of the rules, defined in docs/protocol.md ("Rules"). */
+export const AGGREGATION_RULES = [
+  "multi-krum",
+  "nnm+multi-krum",
+  "nnm+trimmed-mean",
+  "median",
+  "trimmed-mean",
+  "centered-clipping",
+  "fedavg",
+] as const;
+export type AggregationRule = (typeof AGGREGATION_RULES)[number];
+/** Rules that are means of whole vectors, in which one may weigh more than another. */
+export const WEIGHTED_RULES: readonly AggregationRule[] = ["multi-krum", "nnm+multi-krum", "fedavg"];
 
 const aggregation = z.strictObject({
   rule: z.enum(AGGREGATION_RULES).default("multi-krum"),
@@ -175,6 +187,13 @@ export const taskSchema = z
     const fail = (path: (string | number)[], message: string) => ctx.addIssue({ code: "custom", path, message });
     if ((task.training.steps === undefined) === (task.training.epochs === undefined)) {
       fail(["training"], "needs exactly one of steps and epochs");
+    }
+    const { rule, weights, f } = task.aggregation;
+    if (weights !== "equal" && !WEIGHTED_RULES.includes(rule)) {
+      fail(["aggregation", "weights"], `must be "equal" with ${rule}, which counts every institution once`);
+    }
+    if (rule === "fedavg" && f !== "auto" && f > 0) {
+      fail(["aggregation", "f"], 'must be "auto" or 0 with fedavg: a mean tolerates nobody');
     }
     const { features, image, columns, label, missingTokens } = task.schema;
     if (features.length > 0 === (image !== undefined)) fail(["schema"], "needs either features or image");

@@ -1,5 +1,7 @@
-import { aggregate, type Part } from "../../consensus/round/aggregate.ts";
+import { moveModel } from "../../consensus/round/aggregate.ts";
 import { lanesOf } from "../../consensus/round/model.ts";
+import { weightedMean } from "../../consensus/round/rules/multi-krum.ts";
+import type { Part } from "../../consensus/round/rules/rule.ts";
 import { clipLanes } from "../../consensus/round/select.ts";
 import type { Round } from "./ledger.ts";
 
@@ -37,7 +39,8 @@ export function enter(
         return [{ lanes: clipped(), weight: 2 }];
     }
   });
-  const next = aggregate(model, parts, result.exponent);
+  if (parts.length === 0) return model.slice();
+  const next = moveModel(model, weightedMean({ parts }), result.exponent);
   if (!next) throw new Error("a parameter left int32");
   return next;
 }

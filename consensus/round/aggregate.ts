@@ -1,7 +1,8 @@
 import type { TaskSpec } from "../../genesis/task.ts";
 import { divideHalfAway, lowerMedian } from "./integers.ts";
+import type { Combination } from "./rules/rule.ts";
 
-/** Weights, the weighted mean, and the scale of the next round's lanes. */
+/** Weights, the step of the model, and the scale of the next round's lanes. */
 
 /**
  * Weight of each accepted update: 1, or its declared sample count, capped at a multiple of their lower median since nobody can
@@ -14,26 +15,24 @@ export function weightsOf(aggregation: TaskSpec["aggregation"], samples: readonl
   return samples.map((s) => Math.max(1, Math.min(s, cap)));
 }
 
-export type Part = { readonly lanes: Int16Array; readonly weight: number };
+/** Of a part: 128 of them times a lane sum to less than 2^53. */
+export const MAX_WEIGHT = 2 ** 35;
 
 const INT32_MAX = 2 ** 31 - 1;
 const INT32_MIN = -(2 ** 31);
 
 /**
- * model + Σ w·u · 2^exponent / Σ w, each parameter rounded to nearest, halves away from zero.
+ * model + sums · 2^exponent / denominator, each parameter rounded to nearest, halves away from zero.
  * @returns undefined when a parameter leaves int32: a model that diverged is not saturated into one that nobody trained
  */
-export function aggregate(model: Int32Array, parts: readonly Part[], exponent: number): Int32Array | undefined {
-  if (parts.length === 0) return model.slice();
-  // 128 updates · 2^32 samples · 2^11 is at most 2^50: exact in a double.
-  const sums = new Float64Array(model.length);
-  for (const { lanes, weight } of parts) {
-    for (let k = 0; k < sums.length; k++) sums[k]! += weight * (lanes[k] as number);
-  }
-  const total = parts.reduce((sum, p) => sum + p.weight, 0);
+export function moveModel(
+  model: Int32Array,
+  { sums, denominator }: Combination,
+  exponent: number,
+): Int32Array | undefined {
   const out = new Int32Array(model.length);
   for (let k = 0; k < out.length; k++) {
-    const next = (model[k] as number) + meanOf(sums[k] as number, exponent, total);
+    const next = (model[k] as number) + meanOf(sums[k] as number, exponent, denominator);
     if (next > INT32_MAX || next < INT32_MIN) return undefined;
     out[k] = next;
   }

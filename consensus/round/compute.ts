@@ -4,11 +4,12 @@ import { fastGram } from "../../kernels/wasm.ts";
 import { type Amount, bytesEqual, compareBytes, type Hash } from "../../types/primitives.ts";
 import { type RoundResult, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../../types/round.ts";
 import { canonicalKey, faults } from "../committee.ts";
-import { aggregate, nextExponent, weightsOf } from "./aggregate.ts";
+import { MAX_WEIGHT, moveModel, nextExponent, weightsOf } from "./aggregate.ts";
 import { agreements, moved, NO_STANDING, type PastUpdate, payments, type Standing } from "./credit.ts";
 import { compareBigints, lowerMedian } from "./integers.ts";
-import { krumRanking, krumTolerance } from "./krum.ts";
 import { lanesOf, MAX_LANE, modelRoot } from "./model.ts";
+import { centralNorm2, type Field, type Selection } from "./rules/rule.ts";
+import { RULES, toleranceOf } from "./rules/rules.ts";
 import {
   clipLanes,
   clipScale,
@@ -71,6 +72,8 @@ type Entry = {
   status: UpdateStatus;
   score: bigint;
   scale: number;
+  /** How often it enters by the rule; times its declared weight, that is its weight. */
+  count: number;
   weight: number;
   contribution: bigint;
   standing: Standing;
@@ -97,26 +100,33 @@ export function computeRound(input: RoundInput): RoundOutcome {
     aggregation,
   );
 
-  const f = krumTolerance(aggregation, distinct.length);
+  const f = toleranceOf(aggregation, distinct.length);
   if (f === undefined)
     return tooFew(`f = ${aggregation.f} is fixed, and ${distinct.length} updates are fewer than 2f + 3`);
-  const central = markCentral(distinct, geometry, f);
-  for (const e of distinct) if (isHarmful(e.update, fCommittee)) e.status = "harmful";
-  const accepted = distinct.filter((e) => e.status !== "harmful");
-
-  const target2 = centralNorm2(distinct, central, norm2);
+  const rule = RULES[aggregation.rule];
+  const field: Field = {
+    ...among(distinct, geometry),
+    harmful: distinct.map((e) => isHarmful(e.update, fCommittee)),
+    f,
+  };
+  const selection = rule.select(field);
+  const target2 = centralNorm2(field, selection);
+  mark(distinct, field, selection);
   for (const e of distinct) e.scale = clipScale(norm2(e), target2);
-  weightsOf(
+  const accepted = distinct.filter((e) => e.count > 0);
+  const weights = weightsOf(
     aggregation,
     accepted.map((e) => e.update.samples),
-  ).forEach((weight, i) => {
-    (accepted[i] as Entry).weight = weight;
+  );
+  accepted.forEach((e, i) => {
+    e.weight = Math.min(MAX_WEIGHT, e.count * (weights[i] as number));
   });
   const parts = accepted.map((e) => ({
     lanes: e.status === "accepted" ? e.lanes : clipLanes(e.lanes, e.scale),
     weight: e.weight,
   }));
-  const model = aggregate(input.model, parts, exponent);
+  const combined = accepted.length > 0 ? rule.combine({ ...among(accepted, geometry), parts, f }) : undefined;
+  const model = combined ? moveModel(input.model, combined, exponent) : input.model.slice();
   if (!model) return { failure: "overflow", why: "a parameter of the new model leaves int32: the training diverged" };
 
   const found = agreements(
@@ -134,7 +144,7 @@ export function computeRound(input: RoundInput): RoundOutcome {
     agreement: e.contribution,
     standing: e.standing,
     votes: e.update,
-    rejected: e.status === "harmful",
+    rejected: e.weight === 0,
   }));
   payments(claims, input.pool, fCommittee).forEach((pay, i) => {
     (distinct[i] as Entry).pay = pay;
@@ -179,7 +189,10 @@ function canonicalEntries({ updates, seed, model }: RoundInput): Entry[] {
 
 /** Of an update that says nothing: its miner's credit fades. */
 const NO_AGREEMENT = { agreement: 0n, variance: 0n };
-const NEW_ENTRY = { at: -1, score: 0n, scale: 0, weight: 0, contribution: 0n, standing: NO_STANDING, pay: 0n };
+const NEW_ENTRY = {
+  ...{ at: -1, score: 0n, scale: 0, count: 0, weight: 0 },
+  ...{ contribution: 0n, standing: NO_STANDING, pay: 0n },
+};
 const NOT_HELD_ENTRY = { ...NEW_ENTRY, status: "not-held" as const };
 
 /** Gram matrix of the well-formed ones, which get their index, and of the recorded ones after them. */
@@ -213,27 +226,20 @@ function dropDuplicates(
   return kept;
 }
 
-/** Scores everyone; the n − f best are central, the rest will be clipped. Ties fall in canonical order. */
-function markCentral(distinct: readonly Entry[], { inner }: Geometry, f: number): ReadonlySet<Entry> {
-  const n = distinct.length;
-  const at = (i: number) => (distinct[i] as Entry).at;
-  const norms2 = distinct.map((e) => inner(e.at, e.at));
-  const distance2 = (i: number, j: number) => (norms2[i] as bigint) + (norms2[j] as bigint) - 2n * inner(at(i), at(j));
-  const { scores, order } = krumRanking(distance2, n, f);
-  distinct.forEach((e, i) => {
-    e.score = scores[i] as bigint;
-    e.status = "accepted-clipped";
-  });
-  const central = order.slice(0, n - f).map((i) => distinct[i] as Entry);
-  for (const e of central) e.status = "accepted";
-  return new Set(central);
+/** The geometry by places in a list. */
+function among(list: readonly Entry[], { inner }: Geometry): Geometry {
+  return { inner: (i, j) => inner((list[i] as Entry).at, (list[j] as Entry).at) };
 }
 
-/** Lower median of the central ones' squared norms; the harmful count only if there is no other. */
-function centralNorm2(distinct: readonly Entry[], central: ReadonlySet<Entry>, norm2: (e: Entry) => bigint): bigint {
-  const all = distinct.filter((e) => central.has(e));
-  const sound = all.filter((e) => e.status !== "harmful");
-  return lowerMedian((sound.length > 0 ? sound : all).map(norm2), compareBigints) ?? 0n;
+/** What the votes and the rule make of each. */
+function mark(distinct: readonly Entry[], { harmful }: Field, { scores, central, counts }: Selection): void {
+  distinct.forEach((e, i) => {
+    e.score = scores[i] as bigint;
+    e.count = counts[i] as number;
+    if (harmful[i]) e.status = "harmful";
+    else if (e.count === 0) e.status = "suspect";
+    else e.status = central[i] ? "accepted" : "accepted-clipped";
+  });
 }
 
 function toResult(

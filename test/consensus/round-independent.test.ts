@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { computeRound, type RoundInput, type RoundUpdate } from "../../consensus/round/compute.ts";
 import { NO_STANDING, type Standing } from "../../consensus/round/credit.ts";
 import { lanesOf } from "../../consensus/round/model.ts";
-import type { TaskSpec } from "../../genesis/task.ts";
+import { AGGREGATION_RULES, type TaskSpec, WEIGHTED_RULES } from "../../genesis/task.ts";
 import { UPDATE_STATUS } from "../../types/round.ts";
 import { independentRound, type PlainResult } from "../independent/round.ts";
 import { blobOf, hash, lcg, learned, round, SEED, task, update } from "./round-fixture.ts";
@@ -64,10 +64,16 @@ function compare(input: RoundInput): void {
     if (l.status !== "accepted" && l.status !== "accepted-clipped") assert.is(l.pay, 0n);
   }
   if (result.nextExponent !== input.exponent) note("exponent moved");
+  const { rule } = input.spec.aggregation;
+  const entered = result.updates.filter((u) => u.weight > 0n).length;
+  note(`${rule}: ${entered === 0 ? "nobody" : entered < 5 ? "few" : "five or more"}`);
+  if (result.fKrum > 1) note(`${rule}: f > 1`);
+  if (lines.some((l) => l.status === "suspect")) note(`${rule}: suspects`);
 }
 
 const permille = (min: number, max: number) => fc.integer({ min, max });
-const aggregationArb: fc.Arbitrary<Partial<TaskSpec["aggregation"]>> = fc.record({
+const settingsArb: fc.Arbitrary<Partial<TaskSpec["aggregation"]>> = fc.record({
+  rule: fc.oneof(fc.constant("multi-krum" as const), fc.constantFrom(...AGGREGATION_RULES)),
   f: fc.oneof({ weight: 4, arbitrary: fc.constant("auto" as const) }, fc.integer({ min: 0, max: 3 })),
   maxF: fc.constantFrom(62, 1, 2),
   weights: fc.constantFrom("equal" as const, "samples" as const),
@@ -81,6 +87,13 @@ const aggregationArb: fc.Arbitrary<Partial<TaskSpec["aggregation"]>> = fc.record
   duplicateCosinePermille: permille(500, 1000),
   duplicateDistancePermille: permille(0, 300),
 });
+
+/** What a rule has no use for is refused by the schema. */
+const aggregationArb = settingsArb.map((a): typeof a => ({
+  ...a,
+  weights: WEIGHTED_RULES.some((r) => r === a.rule) ? (a.weights ?? "equal") : "equal",
+  f: a.rule === "fedavg" ? "auto" : (a.f ?? "auto"),
+}));
 
 /** Updates around a common direction, with every kind of misfit. */
 const updatesArb = fc
@@ -173,29 +186,85 @@ test("on random rounds of every kind", () => {
   }
 });
 
-test("on a model of several chunks, with extreme lanes and weights", () => {
-  const d = 150_000;
-  const next = lcg(3);
-  const updates = Array.from({ length: 5 }, (_, i) =>
-    update(
-      i,
-      Array.from({ length: d }, () => (next() < 0.5 ? 2047 : -2047)),
-      { samples: 2 ** 32 - 1 - i },
-    ),
-  );
-  const spec = task({ weights: "samples", weightCapPermille: 1_000_000, firstNormBound: 1_000_000 });
-  compare(round(updates, { spec, exponent: 12, model: new Int32Array(d).fill(-5) }));
-});
+/** Sound updates in one to three camps, some of them condemned by the votes: what the rules are about. */
+const campsArb = fc
+  .record({ n: fc.integer({ min: 1, max: 13 }), d: fc.integer({ min: 1, max: 9 }), seed: fc.nat(), camps: fc.nat(2) })
+  .map(({ n, d, seed, camps }) => {
+    const next = lcg(seed);
+    const size = [4, 50, 1000][Math.floor(next() * 3)] as number;
+    const vector = (of: number) => Array.from({ length: d }, () => Math.round((next() - 0.5) * of));
+    const centres = Array.from({ length: camps + 1 }, () => vector(2 * size));
+    const condemned = next() * next();
+    const updates = Array.from({ length: n }, (_, i) => {
+      const centre = centres[Math.floor(next() * centres.length)] as number[];
+      const noise = vector(size / (1 + 3 * next()));
+      const lanes = centre.map((c, k) => Math.max(-2047, Math.min(2047, c + (noise[k] as number))));
+      const votes = next() < condemned ? { harmful: 13 } : { helpful: 13 };
+      return update(i, lanes, { ...votes, samples: Math.floor(2 ** (34 * next())) % 2 ** 32 });
+    });
+    return { updates, d };
+  });
+
+for (const rule of AGGREGATION_RULES) {
+  test(`on sound updates in camps: ${rule}`, () => {
+    const arb = fc.record({
+      made: campsArb,
+      settings: fc.record({
+        f: fc.constantFrom("auto" as const, "auto" as const, 0, 1, 2),
+        maxF: fc.constantFrom(62, 62, 1),
+        weights: fc.constantFrom("equal" as const, "samples" as const),
+        weightCapPermille: fc.constantFrom(2000, 1_000_000),
+      }),
+      exponent: fc.integer({ min: 0, max: 12 }),
+    });
+    fc.assert(
+      fc.property(arb, ({ made: { updates, d }, settings, exponent }) => {
+        const weights = WEIGHTED_RULES.includes(rule) ? settings.weights : "equal";
+        const f = rule === "fedavg" ? "auto" : settings.f;
+        const spec = task({ ...settings, rule, weights, f, firstNormBound: 1_000_000 });
+        compare(round(updates, { spec, exponent, model: new Int32Array(d).fill(7), committeeSize: 14 }));
+      }),
+      { numRuns: 400, seed: 3, endOnFailure: true },
+    );
+    const wanted = ["nobody", "few", "five or more"].map((what) => `${rule}: ${what}`);
+    if (rule !== "fedavg") wanted.push(`${rule}: f > 1`);
+    if (rule === "nnm+multi-krum") wanted.push(`${rule}: suspects`);
+    for (const what of wanted) assert.ok((seen.get(what) ?? 0) >= 8, `${what}: ${seen.get(what) ?? 0} times`);
+  });
+}
+
+for (const rule of AGGREGATION_RULES) {
+  test(`on a model of several chunks, with extreme lanes and weights: ${rule}`, () => {
+    const d = rule === "multi-krum" ? 150_000 : 20_000;
+    const next = lcg(3);
+    const updates = Array.from({ length: 5 }, (_, i) =>
+      update(
+        i,
+        Array.from({ length: d }, () => (next() < 0.5 ? 2047 : -2047)),
+        { samples: 2 ** 32 - 1 - i },
+      ),
+    );
+    const weights = WEIGHTED_RULES.includes(rule) ? "samples" : "equal";
+    const spec = task({ rule, weights, weightCapPermille: 1_000_000, firstNormBound: 1_000_000 });
+    compare(round(updates, { spec, exponent: 12, model: new Int32Array(d).fill(-5) }));
+  });
+}
 
 test("the order of the input changes nothing", () => {
   fc.assert(
-    fc.property(updatesArb, fc.nat(), ({ updates, past, d, committee }, seed) => {
-      const input = round(updates, { model: new Int32Array(d), committeeSize: committee, exponent: 4, past });
-      const next = lcg(seed);
-      const shuffled = updates.map((u) => ({ u, key: next() })).sort((a, b) => a.key - b.key);
-      assert.equal(computeRound({ ...input, updates: shuffled.map((s) => s.u) }), computeRound(input));
-    }),
-    { numRuns: 300, seed: 7 },
+    fc.property(
+      updatesArb,
+      fc.nat(),
+      fc.constantFrom(...AGGREGATION_RULES),
+      ({ updates, past, d, committee }, seed, rule) => {
+        const model = new Int32Array(d);
+        const input = round(updates, { spec: task({ rule }), model, committeeSize: committee, exponent: 4, past });
+        const next = lcg(seed);
+        const shuffled = updates.map((u) => ({ u, key: next() })).sort((a, b) => a.key - b.key);
+        assert.equal(computeRound({ ...input, updates: shuffled.map((s) => s.u) }), computeRound(input));
+      },
+    ),
+    { numRuns: 700, seed: 7 },
   );
 });
 

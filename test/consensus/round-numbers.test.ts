@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { aggregate, meanOf, nextExponent, weightsOf } from "../../consensus/round/aggregate.ts";
+import { meanOf, moveModel, nextExponent, weightsOf } from "../../consensus/round/aggregate.ts";
 import { voteFactor } from "../../consensus/round/credit.ts";
 import { divideHalfAway, fixedPoint, lowerMedian } from "../../consensus/round/integers.ts";
 import { clipLanes, clipScale, SCALE_ONE } from "../../consensus/round/select.ts";
@@ -34,10 +34,11 @@ test("the mean is the same in doubles and in bigints, up to the largest sums", (
   assert.is(meanOf(-1, 0, 3), 0);
 });
 
-test("no update leaves the model as it is, in a copy", () => {
-  const model = Int32Array.of(1, 2);
-  assert.equal(aggregate(model, [], 4), model);
-  assert.is.not(aggregate(model, [], 4), model);
+test("the model moves by the rounded mean in model units, or not at all", () => {
+  const combined = { sums: Float64Array.of(3, -3, 1), denominator: 2 };
+  assert.equal(moveModel(Int32Array.of(10, 10, -1), combined, 0), Int32Array.of(12, 8, 0));
+  assert.equal(moveModel(Int32Array.of(10, 10, -1), combined, 1), Int32Array.of(13, 7, 0));
+  assert.is(moveModel(Int32Array.of(2 ** 31 - 3, 0, 0), combined, 1), undefined);
 });
 
 test("numbers of a task file in fixed point", () => {

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { cosine, dot, factor, lower, nearest, root, squaredDistance, without } from "./numbers.ts";
+import { applyRule } from "./rules.ts";
 
 /**
  * The sum of a round, once more, written from docs/protocol.md ("Learning round") and from no other code of this repository:
@@ -21,6 +23,7 @@ export type PlainUpdate = {
 export type PlainRound = {
   /** The task's `aggregation`, as in its JSON. */
   aggregation: {
+    rule: string;
     f: "auto" | number;
     maxF: number;
     weights: "equal" | "samples";
@@ -125,49 +128,28 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
     f = rule.f;
     if (n < 2 * f + 3) return undefined;
   }
-  for (const u of kept) {
-    const far = kept.filter((k) => k !== u).map((k) => squaredDistance(vec(u), vec(k)));
-    far.sort((a, b) => Number(a > b) - Number(a < b));
-    for (let t = 0; t < n - f - 2; t++) (lines.get(u) as PlainLine).score += far[t] as bigint;
-  }
-  const score = (u: PlainUpdate) => (lines.get(u) as PlainLine).score;
-  const better = (u: PlainUpdate, v: PlainUpdate) =>
-    score(u) < score(v) || (score(u) === score(v) && kept.indexOf(u) < kept.indexOf(v));
-  const central = kept.filter((u) => kept.filter((v) => better(v, u)).length < n - f);
-  for (const u of kept) {
+  if (rule.rule === "fedavg") f = 0;
+  const guilty = (u: PlainUpdate) => {
     const cast = u.harmful + u.neutral + u.helpful;
-    const guilty = cast >= 2 * liars + 1 && u.harmful > cast - u.harmful && u.harmful > liars;
-    (lines.get(u) as PlainLine).status = guilty ? "harmful" : central.includes(u) ? "accepted" : "accepted-clipped";
-  }
-  const is = (u: PlainUpdate, status: string) => lines.get(u)?.status === status;
-  const entering = kept.filter((u) => !is(u, "harmful"));
+    return cast >= 2 * liars + 1 && u.harmful > cast - u.harmful && u.harmful > liars;
+  };
   const norm2 = (u: PlainUpdate) => dot(vec(u), vec(u));
-  const good = central.filter((u) => !is(u, "harmful"));
-  const target2 = lower((good.length > 0 ? good : central).map(norm2)) ?? 0n;
+  const rows = kept.map((u) => ({ v: vec(u), guilty: guilty(u), samples: BigInt(u.samples) }));
+  const applied = applyRule(rule, rows, f);
+  const { target2 } = applied;
+  kept.forEach((u, i) => {
+    const line = lines.get(u) as PlainLine;
+    line.score = applied.lines[i]?.score as bigint;
+    line.weight = applied.lines[i]?.weight as bigint;
+    line.status = applied.lines[i]?.status as string;
+  });
+  const is = (u: PlainUpdate, status: string) => lines.get(u)?.status === status;
+  const entering = kept.filter((u) => is(u, "accepted") || is(u, "accepted-clipped"));
 
-  // Weighted mean in model units.
-  const counts = entering.map((u) => BigInt(u.samples));
-  const cap = ((lower(counts) ?? 0n) * BigInt(rule.weightCapPermille)) / 1000n;
-  entering.forEach((u, i) => {
-    let w = 1n;
-    if (rule.weights === "samples") {
-      w = counts[i] as bigint;
-      if (w > cap) w = cap;
-      if (w < 1n) w = 1n;
-    }
-    (lines.get(u) as PlainLine).weight = w;
-  });
-  const weight = (u: PlainUpdate) => (lines.get(u) as PlainLine).weight;
-  const all = entering.reduce((s, u) => s + weight(u), 0n);
   const next = new Int32Array(d);
-  const clipped = entering.map((u) => {
-    const s = is(u, "accepted") ? 65536n : factor(norm2(u), target2);
-    return { w: weight(u), v: vec(u).map((q) => nearest(q * s, 65536n)) };
-  });
   for (let k = 0; k < d; k++) {
-    let sum = 0n;
-    for (const { w, v } of clipped) sum += w * (v[k] as bigint);
-    const value = BigInt(round.model[k] as number) + (all > 0n ? nearest(sum * unit, all) : 0n);
+    const [up, down] = applied.mean?.[k] ?? [0n, 1n];
+    const value = BigInt(round.model[k] as number) + nearest(up * unit, down);
     if (value >= 2n ** 31n || value < -(2n ** 31n)) return undefined;
     next[k] = Number(value);
   }
@@ -252,65 +234,6 @@ function isCopy(a: bigint[], b: bigint[], rule: PlainRound["aggregation"]): bool
   const larger = aa < bb ? bb : aa;
   if (squaredDistance(a, b) * 1000n > larger * BigInt(rule.duplicateDistancePermille)) return false;
   return ab > 0n && (ab * 1000n) ** 2n >= BigInt(rule.duplicateCosinePermille) ** 2n * aa * bb;
-}
-
-/** Largest s of at most 2^16 with s · |u| ≤ 2^16 · target. */
-function factor(norm2: bigint, target2: bigint): bigint {
-  let [low, high] = [0n, 65536n];
-  while (low < high) {
-    const s = (low + high + 1n) / 2n;
-    if (s * s * norm2 <= target2 << 32n) low = s;
-    else high = s - 1n;
-  }
-  return low;
-}
-
-function root(x: bigint): bigint {
-  let [low, high] = [0n, 1n];
-  while (high * high <= x) high *= 2n;
-  while (low + 1n < high) {
-    const mid = (low + high) / 2n;
-    if (mid * mid <= x) low = mid;
-    else high = mid;
-  }
-  return low;
-}
-
-/** Nearest whole number to a / b, halves away from zero. */
-function nearest(a: bigint, b: bigint): bigint {
-  if (a < 0n) return -nearest(-a, b);
-  return a / b + ((a % b) * 2n >= b ? 1n : 0n);
-}
-
-function lower(values: bigint[]): bigint | undefined {
-  const sorted = [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return sorted[Math.ceil(sorted.length / 2) - 1];
-}
-
-function dot(a: bigint[], b: bigint[]): bigint {
-  let s = 0n;
-  for (let k = 0; k < a.length; k++) s += (a[k] as bigint) * (b[k] as bigint);
-  return s;
-}
-
-function squaredDistance(a: bigint[], b: bigint[]): bigint {
-  let s = 0n;
-  for (let k = 0; k < a.length; k++) s += ((a[k] as bigint) - (b[k] as bigint)) ** 2n;
-  return s;
-}
-
-/** v less its projection on w, times |w|²: whole numbers. */
-function without(v: bigint[], w: bigint[]): bigint[] {
-  const [vw, ww] = [dot(v, w), dot(w, w)];
-  return ww === 0n ? v : v.map((x, k) => x * ww - vw * (w[k] as bigint));
-}
-
-/** Of 2^16, towards zero. */
-function cosine(a: bigint[], b: bigint[]): bigint {
-  const [ab, aa, bb] = [dot(a, b), dot(a, a), dot(b, b)];
-  if (aa === 0n || bb === 0n) return 0n;
-  const size = root((ab * ab * 4294967296n) / (aa * bb));
-  return ab < 0n ? -size : size;
 }
 
 function readLanes(blob: Uint8Array): bigint[] | undefined {
