@@ -2,11 +2,11 @@ import { moveModel } from "../../consensus/round/aggregate.ts";
 import { lanesOf } from "../../consensus/round/model.ts";
 import { weightedMean } from "../../consensus/round/rules/multi-krum.ts";
 import type { Part } from "../../consensus/round/rules/rule.ts";
-import { clipLanes } from "../../consensus/round/select.ts";
+import { clipLanes, SCALE_ONE } from "../../consensus/round/select.ts";
 import type { Round } from "./ledger.ts";
 
 /** How suspects of multi-Krum may enter: the variants of the study, of which the chain has "clipped". */
-export const ENTRIES = ["clipped", "dropped", "full", "half", "in-turn", "all-clipped"] as const;
+export const ENTRIES = ["clipped", "all-clipped", "clipped-to-twice", "full", "half", "in-turn", "dropped"] as const;
 export type Entry = (typeof ENTRIES)[number];
 
 /** The model of a round under a variant: the chain's own statuses and clipping factors, another mean. */
@@ -30,6 +30,8 @@ export function enter(
         return [];
       case "full":
         return [{ lanes, weight: 2 }];
+      case "clipped-to-twice":
+        return [{ lanes: clipLanes(lanes, Math.min(SCALE_ONE, 2 * u.scale)), weight: 2 }];
       case "half":
         return [{ lanes: clipped(), weight: 1 }];
       case "in-turn":
