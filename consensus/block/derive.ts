@@ -8,29 +8,20 @@ import {
   type Validator,
   ValidatorSet,
 } from "../../types/block.ts";
-import { isPoflError, PoflError } from "../../types/errors.ts";
-import { bytesEqual, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
-import {
-  type Metrics,
-  type RoundResult,
-  UPDATE_STATUS,
-  type UpdateResult,
-  type UpdateStatus,
-} from "../../types/round.ts";
-import type { Task } from "../../types/state.ts";
+import { isPoflError } from "../../types/errors.ts";
+import { bytesEqual, type Hash, ZERO_HASH } from "../../types/primitives.ts";
+import type { Metrics } from "../../types/round.ts";
 import type { Tx } from "../../types/tx.ts";
 import type { Commit, DoubleVote } from "../../types/vote.ts";
 import { type BlockInput, type Executed, executeBlock } from "../../vm/execute.ts";
-import { trainersPool } from "../../vm/rewards.ts";
 import type { State } from "../../vm/state.ts";
 import { validatorSet } from "../../vm/validators.ts";
 import { faults } from "../committee.ts";
-import { computeRound } from "../round/compute.ts";
-import { NO_STANDING } from "../round/credit.ts";
-import { type CountedUpdate, type Tally, tally } from "../round/tally.ts";
+import { tally } from "../round/tally.ts";
 import { medianTime, verifyCommit } from "./commit.ts";
 import type { HeightContext } from "./context.ts";
 import { checkLearning, checkNoLearning, invalid, type LearningInputs } from "./inputs.ts";
+import { learn, type ResultSource } from "./learn.ts";
 
 /**
  * A block is a function of its inputs. The proposer derives it; everybody else derives it again and compares ids, so that there
@@ -47,11 +38,6 @@ export type BlockInputs = {
   readonly evidence: DoubleVote[];
   readonly lastCommit: Commit;
 };
-
-/** Where the round result comes from: recomputed from the updates, or read from a block that a certificate vouches for. */
-export type ResultSource =
-  | { readonly from: "blobs"; readonly model: Int32Array; readonly blob: (root: Hash) => Uint8Array | undefined }
-  | { readonly from: "certificate"; readonly result: RoundResult | undefined };
 
 export type Derived = {
   readonly block: Block;
@@ -137,99 +123,20 @@ function raise(error: unknown): never {
   throw error;
 }
 
-function learn(
-  ctx: HeightContext,
-  learning: LearningInputs,
-  counted: Tally,
-  source: ResultSource,
-): { result: RoundResult; model: Int32Array | undefined } {
-  const { task, spec, parent, genesis, committee } = ctx;
-  if (!task || !spec) return invalid("it carries learning, but no task is active");
-  const openings = new Map(learning.openings.map((o) => [o.miner, o]));
-  const pledged = new Map(learning.pledges.map((p) => [p.message.miner, p.message.commitment]));
-  // An opening fits its pledge (checkLearning); that the pledge is the one attested is checked here.
-  const opened = ({ miner, commitment }: CountedUpdate) =>
-    openings.has(miner) && bytesEqual(pledged.get(miner) ?? ZERO_HASH, commitment);
-  if (openings.size !== counted.included.length || !counted.included.every(opened)) {
-    invalid("its openings are not exactly the updates that f_c + 1 included attestations hold");
-  }
-  if (source.from === "certificate") {
-    return { result: source.result ?? invalid("its round result is missing"), model: undefined };
-  }
-  const missing: string[] = [];
-  const standings = new Map(task.standings.map((s) => [s.miner, s]));
-  const standing = (validator: number) => {
-    const miner = parent.state.miner((ctx.validators[validator] as Validator).address)?.index;
-    const known = miner === undefined ? undefined : standings.get(miner);
-    return known ? { credit: BigInt.asIntN(64, known.credit), variance: known.variance } : NO_STANDING;
-  };
-  const updates = counted.included.map((u) => {
-    const opening = openings.get(u.miner) as (typeof learning.openings)[number];
-    const blob = source.blob(opening.blobRoot);
-    if (!blob) missing.push(toHex(opening.blobRoot));
-    return { ...u, samples: opening.samples, standing: standing(u.miner), blob: blob ?? new Uint8Array(0) };
-  });
-  // Without updates there is nothing to compare with the last round's.
-  const past = (updates.length > 0 ? task.recorded : []).map(({ blobRoot, coefficient }) => {
-    const blob = source.blob(blobRoot);
-    if (!blob) missing.push(toHex(blobRoot));
-    return { blob: blob ?? new Uint8Array(0), coefficient };
-  });
-  if (missing.length > 0) {
-    throw new PoflError("MISSING_BLOBS", `${missing.length} updates are not here`, { first: missing[0] as string });
-  }
-  const outcome = computeRound({
-    spec,
-    seed: parent.state.seed,
-    model: source.model,
-    exponent: task.exponent,
-    medianNorm: task.medianNorm,
-    committeeSize: committee.length,
-    updates,
-    past,
-    notHeld: counted.notHeld,
-    pool: trainersPool(parent.state, genesis, task),
-  });
-  if (outcome.failure === undefined) return outcome;
-  return { result: withoutLearning(task, counted), model: undefined };
-}
-
-/** The result of a round that shows too few updates: the model stays, nobody is paid. */
-function withoutLearning(task: Task, counted: Tally): RoundResult {
-  const entry = (u: CountedUpdate, status: UpdateStatus): UpdateResult => ({
-    miner: u.miner,
-    commitment: u.commitment,
-    status: UPDATE_STATUS.indexOf(status),
-    norm2: 0n,
-    krumScore: 0n,
-    harmful: u.harmful,
-    neutral: u.neutral,
-    helpful: u.helpful,
-    weight: 0n,
-    scale: 0,
-    contribution: 0n,
-    credit: 0n,
-    variance: 0n,
-    pay: 0n,
-  });
-  return {
-    exponent: task.exponent,
-    nextExponent: task.exponent,
-    fKrum: 0,
-    medianNorm: task.medianNorm,
-    modelRoot: task.modelRoot,
-    updates: [
-      ...counted.included.map((u) => entry(u, "unused")),
-      ...counted.notHeld.map((u) => entry(u, "not-held")),
-    ].sort((a, b) => a.miner - b.miner),
-  };
-}
-
 /**
  * Checks a proposed block: what was signed, and that everything else follows from it.
  * @throws PoflError INVALID_BLOCK, BAD_COMMIT, MISSING_BLOBS
  */
 export function validateBlock(ctx: HeightContext, block: Block, source: ResultSource): Derived {
+  checkBlock(ctx, block);
+  return confirmBlock(ctx, block, source);
+}
+
+/**
+ * What can be said of a block before its round is computed.
+ * @throws PoflError INVALID_BLOCK, BAD_COMMIT
+ */
+export function checkBlock(ctx: HeightContext, block: Block): void {
   const { header } = block;
   const { parent } = ctx;
   if (header.height !== ctx.height) invalid(`it is of height ${header.height}`);
@@ -247,14 +154,22 @@ export function validateBlock(ctx: HeightContext, block: Block, source: ResultSo
   // What is derived has the right result anyway; a body that says another must not be passed on.
   if (!bytesEqual(bodyRoots(block).resultRoot, header.resultRoot)) invalid("its round result is not the header's");
   checkNoLearning(ctx, block);
+}
+
+/**
+ * Of a block that passed `checkBlock`: that everything else follows from its inputs.
+ * @throws PoflError INVALID_BLOCK, MISSING_BLOBS
+ */
+export function confirmBlock(ctx: HeightContext, block: Block, source: ResultSource): Derived {
+  const { header } = block;
   const derived = deriveBlock(
     ctx,
     {
       round: header.round,
-      builder,
+      builder: ctx.proposer(header.round),
       vrfProof: header.vrfProof,
       txs: block.txs,
-      learning,
+      learning: block.learning[0],
       evidence: block.evidence,
       lastCommit: block.lastCommit,
     },

@@ -4,7 +4,9 @@ import { bytesEqual, decode, type Hash } from "../../types/primitives.ts";
 import type { Opening } from "../../types/round.ts";
 import { idKey } from "../bft/votes.ts";
 import type { HeightContext } from "../block/context.ts";
-import { type Derived, type ResultSource, validateBlock } from "../block/derive.ts";
+import { checkBlock, confirmBlock, type Derived } from "../block/derive.ts";
+import type { LearningInputs } from "../block/inputs.ts";
+import { type ResultSource, roundInput } from "../block/learn.ts";
 import type { EngineDeps } from "./types.ts";
 
 /** Waited before missing updates are asked for again. */
@@ -75,9 +77,13 @@ export class BlockPool {
     const attempt = async () => {
       if (this.#closed) return;
       try {
-        const source = await this.#source(entry.block.learning[0]?.openings ?? []);
+        const learning = entry.block.learning[0];
+        const blobs = await this.#collect(learning?.openings ?? []);
         if (this.#closed) return;
-        entry.derived = validateBlock(this.#ctx, entry.block, source);
+        checkBlock(this.#ctx, entry.block);
+        const source = await this.#compute(learning, blobs);
+        if (this.#closed) return;
+        entry.derived = confirmBlock(this.#ctx, entry.block, source);
       } catch (error) {
         if (this.#closed) return;
         if (isPoflError(error, "MISSING_BLOBS")) {
@@ -102,7 +108,7 @@ export class BlockPool {
   }
 
   /** Model and updates for a round result; updates that can't be had in time are simply absent. */
-  async #source(openings: readonly Opening[]): Promise<ResultSource> {
+  async #collect(openings: readonly Opening[]): Promise<ResultSource> {
     if (openings.length === 0 && !this.#ctx.task) return { from: "certificate", result: undefined };
     const model = await this.#model();
     const blobs = new Map<string, Uint8Array>();
@@ -129,8 +135,20 @@ export class BlockPool {
     }
   }
 
-  async source(openings: readonly Opening[]): Promise<ResultSource> {
-    return this.#source(openings);
+  /** The round of a block with that learning, computed wherever the node computes rounds. */
+  async source(learning: LearningInputs | undefined): Promise<ResultSource> {
+    return this.#compute(learning, await this.#collect(learning?.openings ?? []));
+  }
+
+  async #compute(learning: LearningInputs | undefined, source: ResultSource): Promise<ResultSource> {
+    if (!learning || source.from !== "blobs") return source;
+    const input = roundInput(this.#ctx, learning, source);
+    try {
+      return { from: "outcome", outcome: await this.#deps.rounds.compute(input) };
+    } catch (cause) {
+      // Not the block's fault, whatever it is: it must not look like one that makes the block invalid.
+      throw new Error("the round could not be computed", { cause });
+    }
   }
 
   #later(act: () => void): void {

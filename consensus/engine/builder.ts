@@ -66,7 +66,7 @@ export class Builder {
   async #build(round: number, learning: LearningInputs | undefined): Promise<void> {
     const ctx = this.#ctx;
     try {
-      const source = await this.#host.blocks.source(learning?.openings ?? []);
+      const source = await this.#host.blocks.source(learning);
       if (this.#host.closed() || this.#host.round() !== round) return;
       const derived = deriveBlock(
         ctx,

@@ -7,6 +7,7 @@ import type { Metrics, UpdateVote } from "../../types/round.ts";
 import type { Tx } from "../../types/tx.ts";
 import type { State } from "../../vm/state.ts";
 import type { Head } from "../block/context.ts";
+import type { RoundInput, RoundOutcome } from "../round/compute.ts";
 import type { DurableLog } from "../signer.ts";
 
 /** Everything that consensus asks of the world. Handed in by the node, or by a simulation under a virtual clock. */
@@ -23,6 +24,7 @@ export type EngineDeps = {
   readonly wal: DurableLog;
   readonly signerLog: DurableLog;
   readonly trainer: EngineTrainer | undefined;
+  readonly rounds: EngineRounds;
   /** Transactions for the next block, in an order that the state machine accepts. */
   readonly pickTxs: () => Tx[];
   /** Stores a final block in one synced batch; after it resolves the block is never lost. */
@@ -69,6 +71,11 @@ export type EngineTrainer = {
     medianNorm: bigint;
     updates: { miner: number; blob: Uint8Array }[];
   }): Promise<{ votes: UpdateVote[]; metrics: Metrics | undefined }>;
+};
+
+export type EngineRounds = {
+  /** The outcome of `computeRound`, wherever it runs. Rejects when there is none, which says nothing about the block. */
+  compute(input: RoundInput): Promise<RoundOutcome>;
 };
 
 export type EngineLog = {

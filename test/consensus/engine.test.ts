@@ -1,7 +1,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { computeRound } from "../../consensus/round/compute.ts";
 import { blockId } from "../../types/block.ts";
-import { isPoflError } from "../../types/errors.ts";
+import { isPoflError, PoflError } from "../../types/errors.ts";
 import { toHex } from "../../types/primitives.ts";
 import { fakeTrainer, TASK, testGenesis, World } from "./world.ts";
 
@@ -156,6 +157,56 @@ test("a forged block is refused: bad certificate, changed content, wrong set", a
   );
   assert.ok(await engine.applyCertified(good));
   assert.is(world.height("d"), 1);
+});
+
+test("rounds may be computed elsewhere and take their time: the same blocks", async () => {
+  const genesis = testGenesis(NAMES, TASK);
+  const blocks = async (slow: boolean) => {
+    const world: World = new World({
+      names: NAMES,
+      genesis,
+      seed: 4,
+      steady: true,
+      rounds: (name) => ({
+        compute: async (input) => {
+          const ms = slow ? 10 * (1 + NAMES.indexOf(name)) : 0;
+          if (slow) await new Promise<void>((resolve) => world.at(ms, resolve));
+          return computeRound(input);
+        },
+      }),
+    });
+    for (const name of NAMES) world.start(name);
+    assert.ok(await world.run(60_000, () => all(world, 4)));
+    assertAgreement(world);
+    assert.equal(world.faults, []);
+    return world.certified("a", 1)?.block.learning[0]?.result;
+  };
+  assert.equal(await blocks(true), await blocks(false));
+});
+
+test("a round that could not be computed says nothing about the block", async () => {
+  const world = new World({
+    names: NAMES,
+    genesis: testGenesis(NAMES, TASK),
+    seed: 9,
+    broken: "d",
+    rounds: (name) => {
+      if (name !== "d") return undefined;
+      return { compute: () => Promise.reject(new PoflError("INVALID_BLOCK", "the thread is confused")) };
+    },
+  });
+  for (const name of NAMES) world.start(name);
+  assert.ok(await world.run(120_000, () => all(world, 6)), "the others go on, and it follows");
+  assertAgreement(world);
+  assert.ok(world.warnings.some((w) => w.includes("judging a block failed")));
+  assert.equal(
+    world.warnings.filter((w) => w.includes("refused")),
+    [],
+  );
+  assert.equal(
+    world.reports.filter((r) => r.includes("reject")),
+    [],
+  );
 });
 
 test("twenty validators, seven seats: draw, quorums and votes work when the committee is not everyone", async () => {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Head } from "../../consensus/block/context.ts";
 import { Engine } from "../../consensus/engine/engine.ts";
-import type { Applied, EngineDeps, EngineTrainer } from "../../consensus/engine/types.ts";
+import type { Applied, EngineDeps, EngineRounds, EngineTrainer } from "../../consensus/engine/types.ts";
+import { computeRound } from "../../consensus/round/compute.ts";
 import { blobRoot } from "../../crypto/blob.ts";
 import { addressOf } from "../../crypto/domain.ts";
 import { type KeyPair, keyPair } from "../../crypto/ed25519.ts";
@@ -119,6 +120,9 @@ export type WorldOptions = {
   delay?: number;
   loss?: number;
   trainer?: (name: string) => EngineTrainer | undefined;
+  rounds?: (name: string) => EngineRounds | undefined;
+  /** A node that may log errors: they are warnings here. */
+  broken?: string;
   /** Everybody is connected to this one only. */
   hub?: string;
   /** Every message takes `delay`, and salts come from names: the blocks depend on nothing but the rules. */
@@ -136,6 +140,7 @@ export class World {
   readonly mempool: Tx[] = [];
   readonly faults: string[] = [];
   readonly reports: string[] = [];
+  readonly warnings: string[] = [];
   /** Sees every frame on its way; false drops it. */
   filter: (from: string, to: string, frame: Uint8Array) => boolean = () => true;
   now: number;
@@ -285,6 +290,7 @@ export class World {
       wal: disk.wal,
       signerLog: disk.signer,
       trainer: (this.options.trainer ?? fakeTrainer)(name),
+      rounds: this.options.rounds?.(name) ?? { compute: async (input) => computeRound(input) },
       pickTxs: () => [...this.mempool],
       commit: async (applied) => {
         if (!alive()) throw new Error("the node is dead");
@@ -301,7 +307,16 @@ export class World {
         if (!engine || height <= engine.head.height + 1) return;
         this.at(10, () => void this.#catchUp(name, peer));
       },
-      log: { debug: log, info: log, warn: log, error: log },
+      log: {
+        debug: log,
+        info: log,
+        warn: (data, text) => {
+          this.warnings.push(`${name}: ${text}`);
+          log(data, text);
+        },
+        error: (data, text) =>
+          name === this.options.broken ? this.warnings.push(`${name}: ${text}`) : log(data, text),
+      },
       fatal: (error) => {
         if (alive()) this.faults.push(`${name}: fatal: ${(error as Error).stack}`);
       },
