@@ -19,6 +19,7 @@ import { createLogger } from "./logger.ts";
 import { createMempool, type Mempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
 import { Retention } from "./retention.ts";
+import { RoundPool } from "./rounds/pool.ts";
 import { startRpc } from "./rpc/server.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
 import { openDatabase } from "./store/database.ts";
@@ -35,6 +36,8 @@ const FETCH_TIMEOUT_MS = 20_000;
 
 /** Updates and models kept in memory besides on disk. */
 const RECENT_BLOB_BYTES = 64 * 1024 * 1024;
+/** A height has one block to judge, rarely two. */
+const ROUND_THREADS = 1;
 /** Distinct reasons for refusals that are counted. */
 const MAX_REASONS = 64;
 
@@ -159,6 +162,12 @@ async function open(
   const trainer = await openLearning(home, config, log);
   if (trainer) opened("learning", trainer, (t) => t.close());
 
+  const rounds = opened(
+    "the round threads",
+    new RoundPool({ threads: ROUND_THREADS, log: (line) => log.error({ module: "rounds" }, line) }),
+    (r) => r.close(),
+  );
+
   const network = opened(
     "the network",
     await createNetwork(
@@ -207,6 +216,7 @@ async function open(
     wal,
     signerLog: signer,
     trainer,
+    rounds,
     pickTxs: () => mempool.pick(),
     commit: async (applied) => {
       const { certified, receipts, head: next } = applied;
