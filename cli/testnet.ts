@@ -155,12 +155,16 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
   const { task: given, files, nodes: count } = chooseLearning(o);
   const task = given && o.adjust ? o.adjust(given) : given;
   const portsOf = o.ports ?? defaultPorts;
+  const attacks = Array.from({ length: count }, (_, i) => o.attack?.(i, count));
+  const attackers = [...attacks.keys()].filter((i) => attacks[i] !== undefined);
   const made = [];
   for (let i = 0; i < count; i++) {
     const ports = portsOf(i);
     const data = files[i] ?? "";
     const moniker = data === "" ? `node${i}` : hospitalName(data);
-    const attack = o.attack?.(i, count);
+    const attack = attacks[i];
+    // Validators are numbered as in genesis, which has them in the order of the nodes.
+    const accomplices = attack === undefined ? [] : attackers.filter((a) => a !== i).map(String);
     const config = {
       node: { moniker },
       p2p: { listen: `/ip4/127.0.0.1/tcp/${ports.p2p}` },
@@ -169,6 +173,7 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
       learning: {
         data,
         attack: attack ?? "",
+        accomplices,
         seed: o.trainingSeed === undefined ? "" : `${o.trainingSeed}/${moniker}`,
       },
       log: { ...o.log },

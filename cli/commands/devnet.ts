@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { ATTACKS, type Attack } from "../../learning/attacks/index.ts";
+import { ATTACKS, parseAttack } from "../../learning/attacks/index.ts";
 import { PoflError } from "../../types/errors.ts";
 import { contextOf } from "../context.ts";
 import { printReport } from "../devnet/display.ts";
@@ -9,7 +9,7 @@ import { examples } from "../examples.ts";
 import type { Output } from "../output.ts";
 import { whole } from "../parse.ts";
 
-const KINDS = [...ATTACKS, "crash"] as const;
+const KINDS = [...ATTACKS, "crash"].join(", ");
 const METRICS = ["accuracy", "auroc", "loss"] as const;
 
 function target(text: string): NonNullable<DevnetOptions["target"]> {
@@ -22,11 +22,11 @@ function target(text: string): NonNullable<DevnetOptions["target"]> {
 }
 
 function attack(text: string): NonNullable<DevnetOptions["attack"]> {
-  const [kind, count] = text.split(":");
-  const known = KINDS.find((k) => k === kind);
-  if (!known) throw new InvalidArgumentError(`Must be KIND:COUNT; this version knows ${KINDS.join(", ")}.`);
+  const [kind = "", count] = text.split(":");
+  const known = kind === "crash" ? kind : parseAttack(kind);
+  if (!known) throw new InvalidArgumentError(`Must be KIND:COUNT; this version knows ${KINDS}.`);
   if (!/^[1-9]\d?$/.test(count ?? "")) throw new InvalidArgumentError("Must be KIND:COUNT, e.g. sign-flip:2.");
-  return { kind: known as Attack | "crash", count: Number(count) };
+  return { kind: known, count: Number(count) };
 }
 
 type Flags = Omit<DevnetOptions, "timeoutMs" | "seed"> & { seed?: number; seeds?: number; timeout: number };
@@ -40,7 +40,11 @@ export function addDevnet(program: Command): void {
     .option("--task <FILE>", "the task file that says how to read them")
     .option("--rounds <R>", "at most this many learning rounds (default: the task's)", whole(1))
     .option("--target <METRIC=VALUE>", "end when the committee attests it (default: the task's)", target)
-    .option("--attack <KIND:COUNT>", `the last COUNT nodes misbehave: ${KINDS.join(", ")}`, attack)
+    .option(
+      "--attack <KIND:COUNT>",
+      `the last COUNT nodes misbehave: ${KINDS}; KIND+lies: and vote to each other's advantage`,
+      attack,
+    )
     .option("--seed <S>", "fixes the chance in training (default: another one each time)", whole())
     .option("--seeds <N>", "run with the seeds 1 to N, and print mean and spread", whole(1))
     .option("--dashboard", "let the network run on after the end, for a browser, until Ctrl-C")
