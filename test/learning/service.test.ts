@@ -147,6 +147,39 @@ test("each attack does what its name says, to the bytes that are sent", async ()
   });
 });
 
+test("a live attacker copies what it was shown, lies for its accomplices, and forgets a task with it", async () => {
+  await withFiles({ "north.csv": csv("a"), "south.csv": csv("b") }, async (folder) => {
+    const south = await new LearningSession({ file: join(folder, "south.csv"), seed: "2" }).train(request);
+    const judged = { ...request, medianNorm: 0n, updates: [4, 5].map((miner) => ({ miner, blob: south.blob })) };
+    const moved = request.model.map((v, i) => v + new Int16Array(south.blob.buffer)[i]! * 2 ** request.exponent);
+    const attack = "copycat+lies" as const;
+    const service = await createLearningService({
+      file: join(folder, "north.csv"),
+      seed: "1",
+      attack,
+      accomplices: [5],
+    });
+    try {
+      await service.train(request);
+      assert.equal((await service.judge(judged)).votes, [HARMFUL, HELPFUL]);
+      assert.equal((await service.train({ ...request, model: moved, height: 4 })).blob, south.blob);
+      const wider = task({
+        model: {
+          layers: [
+            { type: "dense", units: 2, activation: "tanh" },
+            { type: "dense", units: 1, activation: "sigmoid" },
+          ],
+        },
+      });
+      const size = parameterCount(wider);
+      const { blob } = await service.train({ task: wider, model: new Int32Array(size), exponent: 11, height: 5 });
+      assert.is(blob.length, 2 * size);
+    } finally {
+      await service.close();
+    }
+  });
+});
+
 test("the update is clipped to the task's norm before it is quantised", async () => {
   await withFiles({ "north.csv": csv("a") }, async (folder) => {
     const { training } = t;
