@@ -42,7 +42,12 @@ const wrong: [id: string, text: string, says: RegExp][] = [
   ["no port", '[rpc]\nlisten = "127.0.0.1"\n', /rpc\.listen: must be HOST:PORT/],
   ["port too large", '[metrics]\nlisten = "127.0.0.1:70000"\n', /metrics\.listen/],
   ["not a multiaddr", '[p2p]\nlisten = "0.0.0.0:26656"\n', /p2p\.listen.*multiaddr/],
-  ["unknown attack", '[learning]\nattack = "equivocate"\n', /learning\.attack/],
+  ["unknown attack", '[learning]\nattack = "equivocate"\n', /learning\.attack: must be one of label-flip,.*\+lies/],
+  [
+    "accomplice that is no number",
+    '[learning]\naccomplices = ["north"]\n',
+    /learning\.accomplices\.0: must be a number/,
+  ],
 ];
 for (const [id, text, says] of wrong) {
   test(`refused with file and place: ${id}`, async () => {

@@ -4,8 +4,10 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { makeTestnet } from "../../cli/testnet.ts";
 import { keyPair } from "../../crypto/ed25519.ts";
 import { devnetGenesis } from "../../genesis/presets.ts";
+import { loadConfig } from "../../node/config.ts";
 import { createHome, genesisValidator, homePaths, lockHome, openHome, writeGenesis } from "../../node/home.ts";
 import { accountText, readAccount, readAccountKey } from "../../node/keyfiles.ts";
 import { inFolder, refused } from "./support.ts";
@@ -35,6 +37,25 @@ test("a home reads back what was made; secrets are for their owner only", () =>
       Buffer.from(k.secret).toString("hex"),
     );
     assert.is(new Set([...seeds, Buffer.from(home.nodeKey).toString("hex")]).size, 4);
+  }));
+
+test("a testnet's attackers know one another by their numbers in genesis", () =>
+  inFolder(async (dir) => {
+    const attack = (i: number, nodes: number) => (i >= nodes - 2 ? ("ipm+lies" as const) : undefined);
+    const { nodes, genesis } = await makeTestnet({ out: join(dir, "net"), nodes: 4, empty: true, attack });
+    assert.equal(
+      nodes.map(({ home }) => loadConfig(homePaths(home).config, {}).learning).map((l) => [l.attack, l.accomplices]),
+      [
+        ["", []],
+        ["", []],
+        ["ipm+lies", ["3"]],
+        ["ipm+lies", ["2"]],
+      ],
+    );
+    assert.equal(
+      nodes.map((n) => n.address),
+      genesis.validators.map((v) => v.address),
+    );
   }));
 
 test("nothing is ever overwritten", () =>
