@@ -17,6 +17,7 @@ import {
   isHarmful,
   nearEqual,
   normLimits,
+  SCALE_ONE,
   sizeVerdict,
   type Votes,
 } from "./select.ts";
@@ -112,7 +113,7 @@ export function computeRound(input: RoundInput): RoundOutcome {
   const selection = rule.select(field);
   const target2 = centralNorm2(field, selection);
   mark(distinct, field, selection);
-  for (const e of distinct) e.scale = clipScale(norm2(e), target2);
+  for (const e of distinct) e.scale = e.status === "accepted" ? SCALE_ONE : clipScale(norm2(e), target2);
   const accepted = distinct.filter((e) => e.count > 0);
   const weights = weightsOf(
     aggregation,

@@ -162,7 +162,7 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
   let magnitude = 0n;
   for (const u of kept) {
     const line = lines.get(u) as PlainLine;
-    line.scale = factor(norm2(u), target2);
+    line.scale = is(u, "accepted") ? 65536n : factor(norm2(u), target2);
     const mine = offStep(vec(u));
     let source: bigint[] | undefined;
     for (const v of seen) {
