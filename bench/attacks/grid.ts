@@ -5,7 +5,7 @@ import type { WorldName } from "./worlds.ts";
 
 /** Which cells are played, and what they say together. */
 
-export const DEFAULT_RULE = "multi-krum";
+export const DEFAULT_RULE: Job["rule"] = "multi-krum";
 export const SHARES = [10, 20, 30] as const;
 export const PLAYS: readonly Play[] = ["absent", ...ATTACKS, "sybil"];
 /** The heart data dealt out in ways of its own, ten hospitals each; and the cohort, whose hospitals have rows enough to vote. */
@@ -27,7 +27,7 @@ export function cells(rules: readonly Job["rule"][], worlds: readonly WorldName[
   const found: Cell[] = [];
   for (const world of worlds) {
     const small = SMALL_WORLDS.includes(world);
-    for (const rule of small ? [DEFAULT_RULE as Job["rule"]] : rules) {
+    for (const rule of small ? [DEFAULT_RULE] : rules) {
       found.push({ world, rule, attack: "none", share: 0 });
       for (const attack of PLAYS) {
         // The cohort's rounds are a hundred times the heart's work: all shares for the default, a fifth for the others.
