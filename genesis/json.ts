@@ -18,6 +18,18 @@ export function canonicalJson(value: unknown): string {
 }
 
 /**
+ * ⌊value · 2^bits⌋ of a non-negative number of a task file, from the decimal digits that canonical JSON prints: nodes agree on
+ * text, and no float arithmetic is left to agree on.
+ */
+export function fixedPoint(value: number, bits: number): bigint {
+  const [mantissa = "0", power = "0"] = String(value).split("e");
+  const [whole = "0", fraction = ""] = mantissa.split(".");
+  const shift = Number(power) - fraction.length;
+  const scaled = BigInt(whole + fraction) << BigInt(bits);
+  return shift >= 0 ? scaled * 10n ** BigInt(shift) : scaled / 10n ** BigInt(-shift);
+}
+
+/**
  * Parses JSON text and checks it against a schema; `what` names the document in errors ("genesis", "task").
  * @throws PoflError BAD_JSON (not JSON) or BAD_<WHAT> with the JSON path of the first problem
  */

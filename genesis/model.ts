@@ -3,7 +3,9 @@ import { taggedHash, u64Bytes } from "../crypto/hash.ts";
 import { PoflError } from "../types/errors.ts";
 import { MAX_BLOB_BYTES } from "../types/limits.ts";
 import type { Hash } from "../types/primitives.ts";
+import { MOMENTS, serverOptimiser } from "./aggregation.ts";
 import { problem } from "./json.ts";
+import { packSquare } from "./moments.ts";
 import type { Feature, ModelShape, TaskSpec } from "./task.ts";
 
 /** The shape of a task's model, and the parameters it starts from. Integers only: every node must agree. */
@@ -94,6 +96,20 @@ export function parameterCount(task: ModelShape): number {
   return last ? last.offset + last.size : 0;
 }
 
+/** Numbers in a stored model: the parameters, then as many again for each moment of the task's server optimiser. */
+export function storedCount(task: ModelShape & Pick<TaskSpec, "aggregation">): number {
+  return parameterCount(task) * (1 + momentsOf(task));
+}
+
+function momentsOf({ aggregation }: Pick<TaskSpec, "aggregation">): number {
+  return MOMENTS[aggregation.optimiser ?? "fedavg"];
+}
+
+/** The parameters of a stored model: all that a trainer, a judge or a user of the model sees. */
+export function parametersOf(task: Pick<TaskSpec, "aggregation">, stored: Int32Array): Int32Array {
+  return stored.subarray(0, stored.length / (1 + momentsOf(task)));
+}
+
 /** Largest integer whose square is at most n ≥ 0. Newton's iteration from above falls until it has arrived. */
 export function isqrt(n: bigint): bigint {
   if (n < 2n) return n;
@@ -105,11 +121,21 @@ export function isqrt(n: bigint): bigint {
   }
 }
 
+/** What is stored before round 1: the first parameters, first moments of zero, second ones of τ². */
+export function initialModel(task: TaskSpec, id: Uint8Array): Int32Array {
+  const parameters = initialParameters(task, id);
+  const stored = new Int32Array(storedCount(task));
+  stored.set(parameters);
+  const optimiser = serverOptimiser(task.aggregation, task.model.scaleBits);
+  if (optimiser.name === "fedadam") stored.fill(packSquare(optimiser.tau ** 2), 2 * parameters.length);
+  return stored;
+}
+
 /**
- * The model before round 1, fixed point with `scaleBits`: zero for a single layer (logistic regression is convex), else
+ * The parameters before round 1, fixed point with `scaleBits`: zero for a single layer (logistic regression is convex), else
  * Glorot-uniform kernels (Glorot and Bengio 2010) drawn from hashes of the task's id, and zero biases.
  */
-export function initialModel(task: TaskSpec, id: Uint8Array): Int32Array {
+function initialParameters(task: TaskSpec, id: Uint8Array): Int32Array {
   const model = new Int32Array(parameterCount(task));
   const kernels = modelTensors(task).filter((t) => t.name.endsWith(".kernel"));
   if (kernels.length === 1) return model;
@@ -143,7 +169,7 @@ export function initialExponent(task: TaskSpec): number {
   return Math.max(0, task.model.scaleBits - 12);
 }
 
-/** A global model as bytes: its parameters as int32, little-endian on every machine, hence the DataView. */
+/** A stored model as bytes: int32, little-endian on every machine, hence the DataView. */
 export function modelBytes(model: Int32Array): Uint8Array {
   const bytes = new Uint8Array(4 * model.length);
   const view = new DataView(bytes.buffer);

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { PoflError } from "../types/errors.ts";
 import { MAX_TASK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
+import { aggregationProblems, aggregationSchema } from "./aggregation.ts";
 import { amountSchema, canonicalJson, parseJson, textSchema, wholeSchema } from "./json.ts";
-import { layOut } from "./model.ts";
+import { layOut, MAX_PARAMETERS, storedCount } from "./model.ts";
 
 /** The task file: what is learned, from which columns, how, and for how much. Units and reasons beside each field. */
 
@@ -92,40 +93,6 @@ const training = z.strictObject({
   clipNorm: z.number().positive().optional(),
 });
 
-/** Names of the rules, defined in docs/protocol.md ("Rules"). */
-export const AGGREGATION_RULES = [
-  "multi-krum",
-  "nnm+multi-krum",
-  "nnm+trimmed-mean",
-  "median",
-  "trimmed-mean",
-  "centered-clipping",
-  "fedavg",
-] as const;
-export type AggregationRule = (typeof AGGREGATION_RULES)[number];
-/** Rules that are means of whole vectors, in which one may weigh more than another. */
-export const WEIGHTED_RULES: readonly AggregationRule[] = ["multi-krum", "nnm+multi-krum", "fedavg"];
-
-const aggregation = z.strictObject({
-  rule: z.enum(AGGREGATION_RULES).default("multi-krum"),
-  /** "auto" = floor((n − 3) / 2), at most maxF. A fixed f with n < 2f + 3 means a block without learning. */
-  f: z.union([z.literal("auto"), wholeSchema(0, 62)]).default("auto"),
-  maxF: wholeSchema(0, 62).default(62),
-  /** "equal" per institution, or declared sample counts: capped at this multiple (per mille) of their median, since nobody can check them. */
-  weights: z.enum(["equal", "samples"]).default("equal"),
-  weightCapPermille: wholeSchema(1000, 1_000_000).default(2000),
-  /** Norm bound and floor as multiples of the running median norm, in per mille. */
-  normBoundPermille: wholeSchema(1000, 100_000).default(4000),
-  normFloorPermille: wholeSchema(0, 1000).default(20),
-  /** Bound before there is a median, in model units as a real number. */
-  firstNormBound: z.number().positive().max(1_000_000).default(64),
-  /** Near-equal: cosine at least this (per mille) and distance² at most this share (per mille) of the larger norm². */
-  duplicateCosinePermille: wholeSchema(500, 1000).default(999),
-  duplicateDistancePermille: wholeSchema(0, 1000).default(10),
-  /** Validation rows that a committee member needs to vote and report metrics. */
-  minimumRows: wholeSchema(1, 1_000_000).default(50),
-});
-
 export const RELEASE_PERMILLE = 500;
 
 const rounds = z
@@ -176,7 +143,7 @@ export const taskSchema = z
     schema,
     model,
     training,
-    aggregation: aggregation.prefault({}),
+    aggregation: aggregationSchema.prefault({}),
     rounds,
     windows: windows.prefault({}),
     /** Paid from the escrow for each learning round, smallest unit. */
@@ -188,12 +155,8 @@ export const taskSchema = z
     if ((task.training.steps === undefined) === (task.training.epochs === undefined)) {
       fail(["training"], "needs exactly one of steps and epochs");
     }
-    const { rule, weights, f } = task.aggregation;
-    if (weights !== "equal" && !WEIGHTED_RULES.includes(rule)) {
-      fail(["aggregation", "weights"], `must be "equal" with ${rule}, which counts every institution once`);
-    }
-    if (rule === "fedavg" && f !== "auto" && f > 0) {
-      fail(["aggregation", "f"], 'must be "auto" or 0 with fedavg: a mean tolerates nobody');
+    for (const { field, message } of aggregationProblems(task.aggregation, task.model.scaleBits)) {
+      fail(["aggregation", field], message);
     }
     const { features, image, columns, label, missingTokens } = task.schema;
     if (features.length > 0 === (image !== undefined)) fail(["schema"], "needs either features or image");
@@ -221,6 +184,9 @@ export const taskSchema = z
     if (!image && layers.some((l) => l.type !== "dense")) fail(["model", "layers"], "tables take dense layers only");
     const found = layOut(task);
     if ("layer" in found) fail(["model", "layers", found.layer], found.message);
+    else if (storedCount(task) > MAX_PARAMETERS) {
+      fail(["aggregation", "optimiser"], `needs ${storedCount(task)} stored numbers, at most ${MAX_PARAMETERS}`);
+    }
   });
 
 export type TaskSpec = z.output<typeof taskSchema>;

@@ -1,4 +1,4 @@
-import { initialModel, parameterCount } from "../genesis/model.ts";
+import { initialModel, parameterCount, parametersOf } from "../genesis/model.ts";
 import type { TaskSpec } from "../genesis/task.ts";
 import { PoflError } from "../types/errors.ts";
 import { loadDataset } from "./dataset.ts";
@@ -37,7 +37,8 @@ export async function compareTraining(options: CompareOptions): Promise<Comparis
   const { task, rounds, seed } = options;
   const hospitals = load(options.files, task, options.splitFile);
   const trainer = await createTrainer(task);
-  const start = dequantiseModel(initialModel(task, options.id ?? new Uint8Array(32)), task.model.scaleBits);
+  const first = parametersOf(task, initialModel(task, options.id ?? new Uint8Array(32)));
+  const start = dequantiseModel(first, task.model.scaleBits);
   const tests = hospitals.map(({ name, split }) => ({ name, rows: split.test }));
   const train = async (rows: Samples, name: string, work: number): Promise<Scores> => {
     let parameters: Float32Array = start;

@@ -1,8 +1,7 @@
 import type { Genesis } from "../genesis/genesis.ts";
-import { initialExponent, initialModel, modelRoot, parameterCount } from "../genesis/model.ts";
+import { initialExponent, initialModel, modelRoot } from "../genesis/model.ts";
 import { decodeTask, type TaskSpec } from "../genesis/task.ts";
 import { PoflError } from "../types/errors.ts";
-import { MAX_BLOB_BYTES } from "../types/limits.ts";
 import { type Address, type Amount, bytesEqual, type Hash, parseAmount, ZERO_HASH } from "../types/primitives.ts";
 import type { Metrics } from "../types/round.ts";
 import type { Task, TaskStatus } from "../types/state.ts";
@@ -39,10 +38,6 @@ export function bountyOf(task: Readonly<Task>): Amount {
 export function readSpec(bytes: Uint8Array, validators: number): TaskSpec {
   try {
     const spec = decodeTask(bytes);
-    const size = 4 * parameterCount(spec);
-    if (size > MAX_BLOB_BYTES) {
-      throw new PoflError("BAD_TASK", `task: $.model: ${size} bytes of parameters, at most ${MAX_BLOB_BYTES}`);
-    }
     if (spec.rounds.minimumUpdates > validators) {
       throw new PoflError("BAD_TASK", `task: $.rounds.minimumUpdates: there are only ${validators} validators`);
     }

@@ -1,4 +1,4 @@
-import { AGGREGATION_RULES } from "../../genesis/task.ts";
+import { AGGREGATION_RULES } from "../../genesis/aggregation.ts";
 import { ATTACKS } from "../../learning/attacks/index.ts";
 import type { Job, Play, Row } from "./jobs.ts";
 import type { WorldName } from "./worlds.ts";

@@ -1,4 +1,5 @@
-import { type AGGREGATION_RULES, parseTask, type TaskSpec } from "../../genesis/task.ts";
+import type { AGGREGATION_RULES } from "../../genesis/aggregation.ts";
+import { parseTask, type TaskSpec } from "../../genesis/task.ts";
 import { type Attack, applyTrigger } from "../../learning/attacks/index.ts";
 import { Random } from "../../learning/random.ts";
 import { pick } from "../../learning/samples.ts";

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { computeRound, type RecordedBlob, type RoundOutcome } from "../../consensus/round/compute.ts";
 import { NO_STANDING, type Standing } from "../../consensus/round/credit.ts";
 import type { Votes } from "../../consensus/round/select.ts";
-import { initialExponent, initialModel } from "../../genesis/model.ts";
+import { initialExponent, initialModel, parametersOf } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import type { Hash } from "../../types/primitives.ts";
 import { type RoundResult, UPDATE_STATUS, type UpdateStatus } from "../../types/round.ts";
@@ -23,6 +23,7 @@ export const hashOf = (text: string): Hash => new Uint8Array(createHash("sha256"
 export class Ledger {
   readonly spec: TaskSpec;
   readonly #seed: string;
+  /** As stored, with the server optimiser's moments. */
   model: Int32Array;
   exponent: number;
   medianNorm = 0n;
@@ -35,6 +36,11 @@ export class Ledger {
     this.#seed = seed;
     this.model = initialModel(spec, hashOf(seed));
     this.exponent = initialExponent(spec);
+  }
+
+  /** What hospitals train from. */
+  get parameters(): Int32Array {
+    return parametersOf(this.spec, this.model);
   }
 
   /**

@@ -72,7 +72,7 @@ export async function play({ world, spec, seed, attack, attackers = [], ...more 
   let past: PastRound | undefined;
   let first: readonly Float32Array[] = [];
   for (let round = 1; round <= rounds; round++) {
-    const { model, exponent, medianNorm } = ledger;
+    const { parameters: model, exponent, medianNorm } = ledger;
     const start = dequantiseModel(model, scaleBits);
     const deltas: Float32Array[] = [];
     for (const [i, { train }] of sites.entries()) {
@@ -111,13 +111,13 @@ export async function play({ world, spec, seed, attack, attackers = [], ...more 
       trainer,
       validation: sites.map((s) => s.validation),
     });
-    const next = dequantiseModel(ledger.model, scaleBits);
+    const next = dequantiseModel(ledger.parameters, scaleBits);
     past = {
       updates: blobs.map((blob, miner) => ({ miner, delta: dequantise(blob, scaleBits, exponent) })),
       step: next.map((v, k) => v - (start[k] as number)),
     };
   }
-  const model = dequantiseModel(ledger.model, scaleBits);
+  const model = dequantiseModel(ledger.parameters, scaleBits);
   const { accuracy, auroc } = evaluate(await trainer.logits(model, world.test), world.test.y);
   trainer.close();
   return { accuracy, auroc: auroc?.value ?? 0.5, entered, pay, model, statuses };

@@ -1,5 +1,5 @@
-import { moveModel } from "../../consensus/round/aggregate.ts";
 import { lanesOf } from "../../consensus/round/model.ts";
+import { moveModel } from "../../consensus/round/optimiser.ts";
 import { weightedMean } from "../../consensus/round/rules/multi-krum.ts";
 import type { Part } from "../../consensus/round/rules/rule.ts";
 import { clipLanes, SCALE_ONE } from "../../consensus/round/select.ts";
@@ -42,7 +42,7 @@ export function enter(
     }
   });
   if (parts.length === 0) return model.slice();
-  const next = moveModel(model, weightedMean({ parts }), result.exponent);
+  const next = moveModel({ name: "fedavg" }, model, weightedMean({ parts }), result.exponent);
   if (!next) throw new Error("a parameter left int32");
   return next;
 }

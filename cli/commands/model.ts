@@ -56,7 +56,7 @@ export function addModel(program: Command): void {
     .action(async (flags: Flags & { out: string }, self: Command) => {
       const { client, out } = clientOf(self);
       const { info: m, task } = await fetchModel(client, flags);
-      const values = dequantiseModel(await downloadModel(client, m.root), task.model.scaleBits);
+      const values = dequantiseModel(await downloadModel(client, m.root, task), task.model.scaleBits);
       const metadata = { format: "pofl", task: m.name, taskId: m.task, root: m.root, height: String(m.height) };
       try {
         writeFileSync(flags.out, safetensors(values, m.tensors, metadata));
@@ -74,7 +74,7 @@ export function addModel(program: Command): void {
     .action(async (flags: Flags & { data: string }, self: Command) => {
       const { client, out } = clientOf(self);
       const { info: m, task } = await fetchModel(client, flags);
-      const model = await downloadModel(client, m.root);
+      const model = await downloadModel(client, m.root, task);
       const { pooled } = await evaluateModel(model, task, [flags.data], { rows: "all" });
       const prevalence = pooled.positives / pooled.n;
       const result = { file: flags.data, root: m.root, height: m.height, prevalence, ...pooled };

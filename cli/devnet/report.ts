@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { blobRoot } from "../../crypto/blob.ts";
-import { modelFromBytes } from "../../genesis/model.ts";
+import { modelFromBytes, parametersOf } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import { type Comparison, compareTraining, evaluateModel, type Scores } from "../../learning/compare.ts";
 import type { Evaluation } from "../../learning/evaluate.ts";
@@ -66,8 +66,11 @@ function scoreOf({ pooled, perHospital }: Scores): ScoreJson {
   };
 }
 
-/** The model with this root, from a node, chunk by chunk; checked against its root. @throws PoflError BAD_MODEL */
-export async function downloadModel(rpc: RpcClient, root: string): Promise<Int32Array> {
+/**
+ * The parameters of a task's model with this root, from a node, chunk by chunk; checked against its root.
+ * @throws PoflError BAD_MODEL
+ */
+export async function downloadModel(rpc: RpcClient, root: string, task: TaskSpec): Promise<Int32Array> {
   const parts: Uint8Array[] = [];
   for (let index = 0, chunks = 1; index < chunks; index++) {
     const chunk = await rpc.call("model_chunk", { root, index });
@@ -78,7 +81,7 @@ export async function downloadModel(rpc: RpcClient, root: string): Promise<Int32
   if (!bytesEqual(blobRoot(bytes), fromHex(root, 32))) {
     throw new PoflError("BAD_MODEL", `${rpc.url} served bytes that are not the model ${root}`);
   }
-  return modelFromBytes(bytes);
+  return parametersOf(task, modelFromBytes(bytes));
 }
 
 /** Alone, together, and on one pile, on the same test rows. Attackers' hospitals count: their rows are as good as anybody's. */

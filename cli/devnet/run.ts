@@ -149,7 +149,7 @@ async function conclude(
   let test: DevnetReport["test"] = null;
   if (spec && task && source) {
     const files = net.nodes.map((n) => n.data).filter((file) => file !== "");
-    const model = await downloadModel(source.rpc, task.modelRoot);
+    const model = await downloadModel(source.rpc, task.modelRoot, spec);
     test = await testScores(spec, files, model, rounds.length, seed, fromHex(task.id, 32));
   }
   const { code, reason } = verdict(seen, agree, target && !reached ? target : undefined);

@@ -1,5 +1,5 @@
 import { blobRoot } from "../../crypto/blob.ts";
-import { initialModel, parameterCount } from "../../genesis/model.ts";
+import { initialModel, storedCount } from "../../genesis/model.ts";
 import { blockId, type CertifiedBlock } from "../../types/block.ts";
 import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
 import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
@@ -215,7 +215,7 @@ export class Engine {
     if (this.#model?.root !== root) {
       this.#model = {
         root,
-        value: this.#loadModel(task.modelRoot, 4 * parameterCount(spec), () => initialModel(spec, task.id)),
+        value: this.#loadModel(task.modelRoot, 4 * storedCount(spec), () => initialModel(spec, task.id)),
       };
     }
     return this.#model.value;

@@ -1,6 +1,6 @@
 import { blobRoot } from "../../crypto/blob.ts";
 import { commitmentOf } from "../../crypto/domain.ts";
-import { parameterCount } from "../../genesis/model.ts";
+import { parameterCount, parametersOf } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import { errorText } from "../../types/errors.ts";
 import { MAX_INLINE_BLOB_BYTES } from "../../types/limits.ts";
@@ -146,7 +146,7 @@ export class LearningRun {
   async #train(): Promise<void> {
     const { height } = this.#ctx;
     try {
-      const model = await this.#host.model();
+      const model = parametersOf(this.#spec, await this.#host.model());
       const { exponent } = this.#task;
       const trainer = this.#deps.trainer as NonNullable<EngineDeps["trainer"]>;
       const { blob, samples } = await trainer.train({ task: this.#spec, model, exponent, height });
@@ -208,7 +208,7 @@ export class LearningRun {
           others.map(async (o) => ({ miner: o.miner, blob: await this.#deps.blobs.get(o.blobRoot) })),
         );
         const updates = loaded.flatMap(({ miner, blob }) => (blob ? [{ miner, blob }] : []));
-        const model = await this.#host.model();
+        const model = parametersOf(this.#spec, await this.#host.model());
         const judged = await this.#deps.trainer.judge({ task: this.#spec, model, exponent, medianNorm, updates });
         updates.forEach(({ miner }, i) => {
           const vote = judged.votes[i];

@@ -1,8 +1,7 @@
 import type { TaskSpec } from "../../genesis/task.ts";
-import { divideHalfAway, lowerMedian } from "./integers.ts";
-import type { Combination } from "./rules/rule.ts";
+import { lowerMedian } from "./integers.ts";
 
-/** Weights, the step of the model, and the scale of the next round's lanes. */
+/** Weights, and the scale of the next round's lanes. */
 
 /**
  * Weight of each accepted update: 1, or its declared sample count, capped at a multiple of their lower median since nobody can
@@ -17,36 +16,6 @@ export function weightsOf(aggregation: TaskSpec["aggregation"], samples: readonl
 
 /** Of a part: 128 of them times a lane sum to less than 2^53. */
 export const MAX_WEIGHT = 2 ** 35;
-
-const INT32_MAX = 2 ** 31 - 1;
-const INT32_MIN = -(2 ** 31);
-
-/**
- * model + sums · 2^exponent / denominator, each parameter rounded to nearest, halves away from zero.
- * @returns undefined when a parameter leaves int32: a model that diverged is not saturated into one that nobody trained
- */
-export function moveModel(
-  model: Int32Array,
-  { sums, denominator }: Combination,
-  exponent: number,
-): Int32Array | undefined {
-  const out = new Int32Array(model.length);
-  for (let k = 0; k < out.length; k++) {
-    const next = (model[k] as number) + meanOf(sums[k] as number, exponent, denominator);
-    if (next > INT32_MAX || next < INT32_MIN) return undefined;
-    out[k] = next;
-  }
-  return out;
-}
-
-/** sum · 2^exponent / total, halves away from zero. Doubles where they are exact, which with equal weights is always. */
-export function meanOf(sum: number, exponent: number, total: number): number {
-  const size = 2 * Math.abs(sum) * 2 ** exponent + total;
-  if (size > Number.MAX_SAFE_INTEGER) return Number(divideHalfAway(BigInt(sum) << BigInt(exponent), BigInt(total)));
-  // The remainder of doubles is exact, so this quotient is a whole number before it is divided.
-  const quotient = (size - (size % (2 * total))) / (2 * total);
-  return sum < 0 ? -quotient : quotient;
-}
 
 export const MAX_EXPONENT = 15;
 

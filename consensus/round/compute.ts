@@ -1,13 +1,15 @@
+import { serverOptimiser } from "../../genesis/aggregation.ts";
 import { isqrt } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import { fastGram } from "../../kernels/wasm.ts";
 import { type Amount, bytesEqual, compareBytes, type Hash } from "../../types/primitives.ts";
 import { type RoundResult, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../../types/round.ts";
 import { canonicalKey, faults } from "../committee.ts";
-import { MAX_WEIGHT, moveModel, nextExponent, weightsOf } from "./aggregate.ts";
+import { MAX_WEIGHT, nextExponent, weightsOf } from "./aggregate.ts";
 import { agreements, moved, NO_STANDING, type PastUpdate, payments, type Standing } from "./credit.ts";
 import { compareBigints, lowerMedian } from "./integers.ts";
-import { lanesOf, MAX_LANE, modelRoot } from "./model.ts";
+import { lanesOf, MAX_LANE, modelRoot, parametersOf } from "./model.ts";
+import { moveModel } from "./optimiser.ts";
 import { centralNorm2, type Field, type Selection } from "./rules/rule.ts";
 import { RULES, toleranceOf } from "./rules/rules.ts";
 import {
@@ -44,6 +46,7 @@ export type RoundInput = {
   readonly spec: TaskSpec;
   /** seed(h−1). */
   readonly seed: Hash;
+  /** As stored: parameters, then the server optimiser's moments. */
   readonly model: Int32Array;
   readonly exponent: number;
   /** Model units; 0 before the first. */
@@ -61,7 +64,7 @@ export type RoundInput = {
 
 export type RoundOutcome =
   | { readonly result: RoundResult; readonly model: Int32Array; readonly failure?: never }
-  /** The block can carry no learning: too few updates for the task or its f, or a parameter that leaves int32. */
+  /** The block can carry no learning: too few updates for the task or its f, or a number that leaves int32. */
   | { readonly failure: "too-few" | "overflow"; readonly why: string };
 
 /** An update on its way through the steps. */
@@ -84,11 +87,12 @@ type Entry = {
 export function computeRound(input: RoundInput): RoundOutcome {
   const { spec, exponent, committeeSize } = input;
   const { aggregation, rounds } = spec;
+  const d = parametersOf(spec, input.model).length;
   if (input.updates.length < rounds.minimumUpdates) {
     return tooFew(`${input.updates.length} updates, the task needs ${rounds.minimumUpdates}`);
   }
   const fCommittee = faults(committeeSize);
-  const entries = canonicalEntries(input);
+  const entries = canonicalEntries(input, d);
   const { geometry, past } = measure(entries, input);
   const norm2 = (e: Entry) => geometry.inner(e.at, e.at);
 
@@ -127,14 +131,15 @@ export function computeRound(input: RoundInput): RoundOutcome {
     weight: e.weight,
   }));
   const combined = accepted.length > 0 ? rule.combine({ ...among(accepted, geometry), parts, f }) : undefined;
-  const model = combined ? moveModel(input.model, combined, exponent) : input.model.slice();
-  if (!model) return { failure: "overflow", why: "a parameter of the new model leaves int32: the training diverged" };
+  const optimiser = serverOptimiser(aggregation, spec.model.scaleBits);
+  const model = combined ? moveModel(optimiser, input.model, combined, exponent) : input.model.slice();
+  if (!model) return { failure: "overflow", why: "a number of the new model leaves int32: the training diverged" };
 
   const found = agreements(
     distinct.map((e) => e.at),
     past,
     geometry,
-    input.model.length,
+    d,
   );
   distinct.forEach((e, i) => {
     const round = found[i] as (typeof found)[number];
@@ -159,7 +164,7 @@ export function computeRound(input: RoundInput): RoundOutcome {
   const medianNorm = median2 === undefined ? input.medianNorm : isqrt(median2 << BigInt(2 * exponent));
   const result: RoundResult = {
     exponent,
-    nextExponent: median2 === undefined ? exponent : nextExponent(exponent, medianNorm, model.length),
+    nextExponent: median2 === undefined ? exponent : nextExponent(exponent, medianNorm, d),
     fKrum: f,
     medianNorm,
     modelRoot: modelRoot(model),
@@ -176,13 +181,13 @@ function tooFew(why: string): RoundOutcome {
 }
 
 /** The updates in canonical order; two of one institution, which a sound validator set excludes, by index. */
-function canonicalEntries({ updates, seed, model }: RoundInput): Entry[] {
+function canonicalEntries({ updates, seed }: RoundInput, d: number): Entry[] {
   return updates
     .map((update) => ({ update, key: canonicalKey(seed, update.institution) }))
     .sort((a, b) => compareBytes(a.key, b.key) || a.update.miner - b.update.miner)
     .map(({ update }) => {
-      const lanes = update.blob.length === 2 * model.length ? lanesOf(update.blob) : new Int16Array(0);
-      const wellFormed = lanes.length === model.length && lanes.every((q) => q >= -MAX_LANE && q <= MAX_LANE);
+      const lanes = update.blob.length === 2 * d ? lanesOf(update.blob) : new Int16Array(0);
+      const wellFormed = lanes.length === d && lanes.every((q) => q >= -MAX_LANE && q <= MAX_LANE);
       const standing = moved(update.standing, NO_AGREEMENT);
       return { ...NEW_ENTRY, update, lanes, standing, status: wellFormed ? "accepted" : "malformed" };
     });

@@ -9,16 +9,13 @@ export function divideHalfAway(n: bigint, d: bigint): bigint {
   return n < 0n ? -((-n * 2n + d) / (2n * d)) : (n * 2n + d) / (2n * d);
 }
 
-/**
- * ⌊value · 2^bits⌋ of a non-negative number of a task file, from the decimal digits that canonical JSON prints: nodes agree on
- * text, and no float arithmetic is left to agree on.
- */
-export function fixedPoint(value: number, bits: number): bigint {
-  const [mantissa = "0", power = "0"] = String(value).split("e");
-  const [whole = "0", fraction = ""] = mantissa.split(".");
-  const shift = Number(power) - fraction.length;
-  const scaled = BigInt(whole + fraction) << BigInt(bits);
-  return shift >= 0 ? scaled * 10n ** BigInt(shift) : scaled / 10n ** BigInt(-shift);
+/** sum · 2^exponent / total, halves away from zero. Doubles where they are exact, which with equal weights is always. */
+export function meanOf(sum: number, exponent: number, total: number): number {
+  const size = 2 * Math.abs(sum) * 2 ** exponent + total;
+  if (size > Number.MAX_SAFE_INTEGER) return Number(divideHalfAway(BigInt(sum) << BigInt(exponent), BigInt(total)));
+  // The remainder of doubles is exact, so this quotient is a whole number before it is divided.
+  const quotient = (size - (size % (2 * total))) / (2 * total);
+  return sum < 0 ? -quotient : quotient;
 }
 
 /** The lower of the two middle values when their number is even; undefined of nothing. */

@@ -1,6 +1,6 @@
 import { PoflError } from "../../types/errors.ts";
 
-export { MAX_LANE, modelBytes, modelFromBytes, modelRoot } from "../../genesis/model.ts";
+export { MAX_LANE, modelBytes, modelFromBytes, modelRoot, parametersOf } from "../../genesis/model.ts";
 
 /**
  * The int16 lanes of an update's blob, little-endian on every machine.

@@ -1,6 +1,6 @@
+import { fixedPoint } from "../../genesis/json.ts";
 import { isqrt } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
-import { fixedPoint } from "./integers.ts";
 
 /** Which updates enter, and how much of them: thresholds compared in exact integers, nothing divided before it is compared. */
 

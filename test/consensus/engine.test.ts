@@ -1,6 +1,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { computeRound } from "../../consensus/round/compute.ts";
+import { parameterCount } from "../../genesis/model.ts";
+import { parseTask } from "../../genesis/task.ts";
 import { blockId } from "../../types/block.ts";
 import { isPoflError, PoflError } from "../../types/errors.ts";
 import { toHex } from "../../types/primitives.ts";
@@ -123,6 +125,33 @@ test("a node that catches up does not train for every block that it follows", as
   assert.ok(await world.run(60_000, () => all(world, 45)));
   assert.ok(jobs <= 10, `${jobs} jobs for 45 heights`);
   assert.is(world.certified("a", 45)?.block.learning[0]?.result.updates.length, 4, "it trains in the end");
+});
+
+test("the optimiser's moments travel with the model; trainers and judges see the parameters alone", async () => {
+  const file = { ...TASK, aggregation: { rule: "nnm+trimmed-mean", optimiser: "fedadam", tau: 0.01 } };
+  const lengths = new Set<number>();
+  const watching = (name: string) => {
+    const trainer = fakeTrainer(name);
+    const train: typeof trainer.train = (job) => trainer.train(note(job));
+    const judge: typeof trainer.judge = (job) => trainer.judge(note(job));
+    return { ...trainer, train, judge };
+  };
+  const note = <J extends { model: Int32Array }>(job: J): J => {
+    lengths.add(job.model.length);
+    return job;
+  };
+  const task = parseTask(JSON.stringify(file));
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, task), seed: 14, trainer: watching });
+  for (const name of ["a", "b", "c"]) world.start(name);
+  assert.ok(await world.run(60_000, () => world.height("a") >= 4));
+  world.start("d");
+  assert.ok(await world.run(60_000, () => all(world, 8)), "the late one has pulled what is stored");
+  assertAgreement(world);
+  const stored = await world.engines.get("d")?.model();
+  const d = parameterCount(task);
+  assert.is(stored?.length, 3 * d);
+  assert.ok(stored?.subarray(d).some((m) => m !== 0));
+  assert.equal([...lengths], [d]);
 });
 
 test("a forged block is refused: bad certificate, changed content, wrong set", async () => {

@@ -4,7 +4,9 @@ import * as assert from "uvu/assert";
 import { computeRound, type RoundInput, type RoundUpdate } from "../../consensus/round/compute.ts";
 import { NO_STANDING, type Standing } from "../../consensus/round/credit.ts";
 import { lanesOf } from "../../consensus/round/model.ts";
-import { AGGREGATION_RULES, type TaskSpec, WEIGHTED_RULES } from "../../genesis/task.ts";
+import { AGGREGATION_RULES, MOMENTS, WEIGHTED_RULES } from "../../genesis/aggregation.ts";
+import { packSquare } from "../../genesis/moments.ts";
+import type { TaskSpec } from "../../genesis/task.ts";
 import { UPDATE_STATUS } from "../../types/round.ts";
 import { independentRound, type PlainResult } from "../independent/round.ts";
 import { blobOf, hash, lcg, learned, round, SEED, task, update } from "./round-fixture.ts";
@@ -23,11 +25,11 @@ function independent({ spec, ...input }: RoundInput): PlainResult | undefined {
 }
 
 const seen = new Map<string, number>();
+const note = (what: string) => seen.set(what, (seen.get(what) ?? 0) + 1);
 
 function compare(input: RoundInput): void {
   const theirs = independent(input);
   const ours = computeRound(input);
-  const note = (what: string) => seen.set(what, (seen.get(what) ?? 0) + 1);
   if (ours.failure !== undefined) {
     note(ours.failure);
     assert.is(theirs, undefined, ours.why);
@@ -224,7 +226,7 @@ for (const rule of AGGREGATION_RULES) {
         const spec = task({ ...settings, rule, weights, f, firstNormBound: 1_000_000 });
         compare(round(updates, { spec, exponent, model: new Int32Array(d).fill(7), committeeSize: 14 }));
       }),
-      { numRuns: 400, seed: 3, endOnFailure: true },
+      { numRuns: 250, seed: 3, endOnFailure: true },
     );
     const wanted = ["nobody", "few", "five or more"].map((what) => `${rule}: ${what}`);
     if (rule !== "fedavg") wanted.push(`${rule}: f > 1`);
@@ -232,6 +234,57 @@ for (const rule of AGGREGATION_RULES) {
     for (const what of wanted) assert.ok((seen.get(what) ?? 0) >= 8, `${what}: ${seen.get(what) ?? 0} times`);
   });
 }
+
+/** Moments as rounds leave them, and at their ends. */
+function storedModel(spec: TaskSpec, d: number, next: () => number): Int32Array {
+  const { optimiser = "fedavg" } = spec.aggregation;
+  const kind = Math.floor(next() * 4);
+  const bits = kind === 0 ? 8 : kind === 1 ? 31 : 24;
+  const signed = () => Math.floor((2 * next() - 1) * 2 ** Math.min(bits, optimiser === "fedadam" ? 30 : 31));
+  const square = () => packSquare(Math.floor(2 ** (52 * next())) * (kind === 0 ? 0 : 1));
+  return Int32Array.from({ length: d * (1 + MOMENTS[optimiser]) }, (_, i) => {
+    if (i < d) return Math.floor((2 * next() - 1) * 2 ** 20);
+    return i < 2 * d ? signed() : square();
+  });
+}
+
+test("through every rule and server optimiser, over several rounds", () => {
+  const rate = fc.oneof(fc.constantFrom(1, 16, 0.0001), fc.double({ min: 0.0001, max: 2, noNaN: true }));
+  const decay = fc.oneof(fc.constantFrom(0, 0.9, 0.99, 0.9999), fc.double({ min: 0, max: 0.9999, noNaN: true }));
+  const arb = fc.record({
+    made: campsArb,
+    rule: fc.constantFrom(...AGGREGATION_RULES),
+    optimiser: fc.constantFrom("fedavgm" as const, "fedadam" as const),
+    serverRate: rate,
+    momentum: decay,
+    secondMomentum: decay,
+    tau: fc.constantFrom(0.25, 1, 0.4),
+    scaleBits: fc.constantFrom(8, 18, 20, 22, 24),
+    exponent: fc.integer({ min: 0, max: 15 }),
+    seed: fc.nat(),
+  });
+  fc.assert(
+    fc.property(arb, ({ made: { updates, d }, rule, scaleBits, exponent, seed, ...all }) => {
+      const { secondMomentum, tau, ...common } = all;
+      const settings = all.optimiser === "fedadam" ? { ...common, secondMomentum, tau } : common;
+      const spec = task({ rule, ...settings, firstNormBound: 1_000_000 });
+      const of = { ...spec, model: { ...spec.model, scaleBits } };
+      const next = lcg(seed);
+      let input = round(updates, { spec: of, exponent, model: storedModel(of, d, next), committeeSize: 14 });
+      for (let r = 0; r < 3; r++) {
+        compare(input);
+        const outcome = computeRound(input);
+        if (outcome.failure !== undefined) break;
+        const turned = updates.map((u) => ({ ...u, blob: blobOf([...lanesOf(u.blob)].map((q) => -q)) }));
+        input = { ...input, model: outcome.model, updates: r === 0 ? turned : updates };
+        note(`${settings.optimiser} after ${r + 1}`);
+      }
+    }),
+    { numRuns: 600, seed: 5, endOnFailure: true },
+  );
+  for (const optimiser of ["fedavgm", "fedadam"])
+    for (const r of [1, 3]) assert.ok((seen.get(`${optimiser} after ${r}`) ?? 0) > 200, `${optimiser} after ${r}`);
+});
 
 for (const rule of AGGREGATION_RULES) {
   test(`on a model of several chunks, with extreme lanes and weights: ${rule}`, () => {

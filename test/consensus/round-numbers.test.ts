@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { meanOf, moveModel, nextExponent, weightsOf } from "../../consensus/round/aggregate.ts";
+import { nextExponent, weightsOf } from "../../consensus/round/aggregate.ts";
 import { voteFactor } from "../../consensus/round/credit.ts";
-import { divideHalfAway, fixedPoint, lowerMedian } from "../../consensus/round/integers.ts";
+import { divideHalfAway, lowerMedian, meanOf } from "../../consensus/round/integers.ts";
 import { clipLanes, clipScale, SCALE_ONE } from "../../consensus/round/select.ts";
+import { fixedPoint } from "../../genesis/json.ts";
 import { task } from "./round-fixture.ts";
 
 test("halves are rounded away from zero", () => {
@@ -32,13 +33,6 @@ test("the mean is the same in doubles and in bigints, up to the largest sums", (
   assert.is(meanOf(1, 0, 2), 1);
   assert.is(meanOf(-1, 0, 2), -1);
   assert.is(meanOf(-1, 0, 3), 0);
-});
-
-test("the model moves by the rounded mean in model units, or not at all", () => {
-  const combined = { sums: Float64Array.of(3, -3, 1), denominator: 2 };
-  assert.equal(moveModel(Int32Array.of(10, 10, -1), combined, 0), Int32Array.of(12, 8, 0));
-  assert.equal(moveModel(Int32Array.of(10, 10, -1), combined, 1), Int32Array.of(13, 7, 0));
-  assert.is(moveModel(Int32Array.of(2 ** 31 - 3, 0, 0), combined, 1), undefined);
 });
 
 test("numbers of a task file in fixed point", () => {

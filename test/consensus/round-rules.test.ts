@@ -3,7 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { centralNorm2, type Field, toleranceAmong } from "../../consensus/round/rules/rule.ts";
 import { RULES, toleranceOf } from "../../consensus/round/rules/rules.ts";
-import { AGGREGATION_RULES, type AggregationRule } from "../../genesis/task.ts";
+import { AGGREGATION_RULES, type AggregationRule } from "../../genesis/aggregation.ts";
 import { canonicalOrder, learned, round, statuses, task, update } from "./round-fixture.ts";
 
 /** Each rule alone, on numbers that can be checked on paper, and what each must keep whatever it is given. */

@@ -42,6 +42,11 @@ const BAD: [string, (string | number)[], unknown, string?][] = [
   ["weights in a median", ["aggregation"], { rule: "median", weights: "samples" }, "$.aggregation.weights"],
   ["weights of mixtures", ["aggregation"], { rule: "nnm+trimmed-mean", weights: "samples" }, "$.aggregation.weights"],
   ["a tolerant mean", ["aggregation"], { rule: "fedavg", f: 1 }, "$.aggregation.f"],
+  ["unknown server optimiser", ["aggregation"], { optimiser: "lamb" }, "$.aggregation.optimiser"],
+  ["momentum of the mean", ["aggregation"], { optimiser: "fedavg", momentum: 0.9 }, "$.aggregation.momentum"],
+  ["a rate without an optimiser", ["aggregation"], { serverRate: 0.5 }, "$.aggregation.serverRate"],
+  ["tau of fedavgm", ["aggregation"], { optimiser: "fedavgm", tau: 0.1 }, "$.aggregation.tau"],
+  ["tau below what fixed point resolves", ["aggregation"], { optimiser: "fedadam", tau: 6e-5 }, "$.aggregation.tau"],
   ["bounty as a number", ["bounty"], 5],
   ["steps and epochs", ["training", "epochs"], 1, "$.training"],
   ["neither steps nor epochs", ["training", "steps"], undefined, "$.training"],
@@ -145,6 +150,33 @@ test("every default is written out in the encoding, and the encoding is the only
     () => decodeTask(Uint8Array.of(...encoded.slice(0, -2), 0xff, 0xfe)),
     (e: unknown) => isPoflError(e, "BAD_TASK"),
   );
+});
+
+test("a server optimiser's defaults are written out, and the plain step has no field", () => {
+  const of = (aggregation: object) => parseTask(JSON.stringify({ ...taskFile(), aggregation }));
+  const written = (aggregation: object) => {
+    const { optimiser, serverRate, momentum, secondMomentum, tau } = JSON.parse(
+      new TextDecoder().decode(encodeTask(of(aggregation))),
+    ).aggregation;
+    return [optimiser, serverRate, momentum, secondMomentum, tau];
+  };
+  const none = [undefined, undefined, undefined, undefined, undefined];
+  assert.equal(written({}), none);
+  assert.equal(written({ optimiser: "fedavg" }), none);
+  assert.equal(written({ optimiser: "fedavgm" }), ["fedavgm", 1, 0.9, undefined, undefined]);
+  assert.equal(written({ optimiser: "fedadam", tau: 0.1 }), ["fedadam", 0.1, 0.9, 0.99, 0.1]);
+  const text = new TextDecoder().decode(encodeTask(of({})));
+  assert.throws(
+    () => decodeTask(bytes(text.replace('"rule":', '"optimiser":"fedavg","rule":'))),
+    (e: unknown) => isPoflError(e, "BAD_TASK"),
+    "one task, one encoding",
+  );
+});
+
+test("a model may be too large with its moments", () => {
+  const large = { ...taskFile(), model: { layers: [dense(8192), dense(4096), out] } };
+  assert.is(problem(large).code, "none");
+  assert.is(problem({ ...large, aggregation: { optimiser: "fedadam" } }).path, "$.aggregation.optimiser");
 });
 
 test("a task too large for its encoding is refused", () => {

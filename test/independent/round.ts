@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { cosine, dot, factor, lower, nearest, root, squaredDistance, without } from "./numbers.ts";
+import { cosine, dot, factor, lower, root, squaredDistance, without } from "./numbers.ts";
+import { copies, fixed, moved, type PlainOptimiser } from "./optimiser.ts";
 import { applyRule } from "./rules.ts";
 
 /**
@@ -22,7 +23,7 @@ export type PlainUpdate = {
 
 export type PlainRound = {
   /** The task's `aggregation`, as in its JSON. */
-  aggregation: {
+  aggregation: PlainOptimiser & {
     rule: string;
     f: "auto" | number;
     maxF: number;
@@ -38,6 +39,7 @@ export type PlainRound = {
   minimumUpdates: number;
   /** seed of the block before. */
   seed: Uint8Array;
+  /** As stored: parameters, then moments. */
   model: Int32Array;
   exponent: number;
   medianNorm: bigint;
@@ -75,7 +77,7 @@ export type PlainResult = {
 export function independentRound(round: PlainRound): PlainResult | undefined {
   const { aggregation: rule, exponent, committeeSize } = round;
   if (round.updates.length < round.minimumUpdates) return undefined;
-  const d = round.model.length;
+  const d = round.model.length / copies(rule);
   const unit = 2n ** BigInt(exponent);
   const liars = committeeSize < 1 ? 0 : Math.floor((committeeSize - 1) / 3);
 
@@ -110,7 +112,7 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
     line.norm2 = dot(v, v);
     // Everything squared, times a million for the per mille.
     const size = line.norm2 * unit * unit * 1_000_000n;
-    const reference = round.medianNorm > 0n ? round.medianNorm : firstBound(rule.firstNormBound, round.scaleBits);
+    const reference = round.medianNorm > 0n ? round.medianNorm : fixed(rule.firstNormBound, round.scaleBits);
     const over = round.medianNorm > 0n ? BigInt(rule.normBoundPermille) : 1000n;
     const under = round.medianNorm > 0n ? BigInt(rule.normFloorPermille) : 0n;
     if (size > (reference * over) ** 2n) line.status = "too-large";
@@ -146,13 +148,10 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
   const is = (u: PlainUpdate, status: string) => lines.get(u)?.status === status;
   const entering = kept.filter((u) => is(u, "accepted") || is(u, "accepted-clipped"));
 
-  const next = new Int32Array(d);
-  for (let k = 0; k < d; k++) {
-    const [up, down] = applied.mean?.[k] ?? [0n, 1n];
-    const value = BigInt(round.model[k] as number) + nearest(up * unit, down);
-    if (value >= 2n ** 31n || value < -(2n ** 31n)) return undefined;
-    next[k] = Number(value);
-  }
+  const stored = Array.from(round.model, BigInt);
+  const after = applied.mean ? moved(rule, round.scaleBits, stored, applied.mean, exponent) : stored;
+  if (after.some((value) => value >= 2n ** 31n || value < -(2n ** 31n))) return undefined;
+  const next = Int32Array.from(after, Number);
 
   // What is new in each, whether it agrees, and pay.
   const record = round.past.map((p) => ({ v: readLanes(p.blob) as bigint[], k: p.coefficient }));
@@ -241,16 +240,6 @@ function readLanes(blob: Uint8Array): bigint[] | undefined {
   return Array.from({ length: blob.length / 2 }, (_, k) =>
     BigInt.asIntN(16, BigInt(blob[2 * k] as number) + 256n * BigInt(blob[2 * k + 1] as number)),
   );
-}
-
-/** firstNormBound · 2^scaleBits, rounded down: a double is a whole number over a power of two, so this is exact. */
-function firstBound(value: number, scaleBits: number): bigint {
-  let [mantissa, shift] = [value, 0];
-  while (!Number.isInteger(mantissa) && shift < 1100) {
-    mantissa *= 2;
-    shift++;
-  }
-  return (BigInt(mantissa) * 2n ** BigInt(scaleBits)) / 2n ** BigInt(shift);
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { faults } from "../../consensus/committee.ts";
 import { computeRound, type RecordedBlob } from "../../consensus/round/compute.ts";
 import { NO_STANDING } from "../../consensus/round/credit.ts";
-import { initialExponent, initialModel } from "../../genesis/model.ts";
+import { initialExponent, initialModel, parametersOf } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import type { Judgement } from "../../learning/judge.ts";
 import type { JudgeRequest, TrainRequest, TrainResult } from "../../learning/session.ts";
@@ -35,12 +35,13 @@ export async function federate(
   seed: string,
   visit: (report: RoundReport) => boolean = () => true,
 ): Promise<Int32Array> {
-  let model = initialModel(task, hash(seed));
+  let stored = initialModel(task, hash(seed));
   let exponent = initialExponent(task);
   let medianNorm = 0n;
   let past: RecordedBlob[] = [];
   const standings = hospitals.map(() => NO_STANDING);
   for (let round = 1; round <= rounds; round++) {
+    const model = parametersOf(task, stored);
     const trained: TrainResult[] = [];
     for (const h of hospitals) trained.push(await h.train({ task, model, exponent, height: round }));
     const updates = trained.map(({ blob }, miner) => ({ miner, blob }));
@@ -51,7 +52,7 @@ export async function federate(
     const outcome = computeRound({
       spec: task,
       seed: hash(`${seed}/${round}`),
-      model,
+      model: stored,
       exponent,
       medianNorm,
       committeeSize: hospitals.length,
@@ -75,7 +76,7 @@ export async function federate(
     const status = outcome.result.updates.map((u) => UPDATE_STATUS[u.status]!);
     const go = visit({ round, metrics, result: outcome.result, status, model });
     if (!go) return model;
-    ({ model } = outcome);
+    stored = outcome.model;
     past = outcome.result.updates.flatMap((u, i) =>
       ["accepted", "accepted-clipped", "harmful"].includes(status[i]!)
         ? [{ blob: trained[u.miner]!.blob, coefficient: u.weight * BigInt(u.scale) }]
@@ -87,7 +88,7 @@ export async function federate(
     exponent = outcome.result.nextExponent;
     medianNorm = outcome.result.medianNorm;
   }
-  return model;
+  return parametersOf(task, stored);
 }
 
 /** Verdicts need this many votes of others: 2 f_c + 1. */

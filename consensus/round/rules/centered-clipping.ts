@@ -1,5 +1,4 @@
-import { meanOf } from "../aggregate.ts";
-import { compareBigints, lowerMedian } from "../integers.ts";
+import { compareBigints, lowerMedian, meanOf } from "../integers.ts";
 import { clipScale, SCALE_ONE } from "../select.ts";
 import { dimension, lanesColumn, orderedSums } from "./coordinates.ts";
 import type { Combination, Entrants } from "./rule.ts";

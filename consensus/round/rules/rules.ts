@@ -1,4 +1,5 @@
-import type { AggregationRule, TaskSpec } from "../../../genesis/task.ts";
+import type { AggregationRule } from "../../../genesis/aggregation.ts";
+import type { TaskSpec } from "../../../genesis/task.ts";
 import { krumTolerance } from "../krum.ts";
 import { centeredClipping } from "./centered-clipping.ts";
 import { median, trimmedMean } from "./coordinates.ts";

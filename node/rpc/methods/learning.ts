@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { blobTree, chunkCount, chunkOf, treeProof } from "../../../crypto/blob.ts";
-import { modelTensors, parameterCount } from "../../../genesis/model.ts";
+import { modelTensors, parameterCount, storedCount } from "../../../genesis/model.ts";
 import { decodeTask } from "../../../genesis/task.ts";
 import type { Block, Validator } from "../../../types/block.ts";
 import { blockId } from "../../../types/block.ts";
@@ -72,13 +72,14 @@ function modelJson(
 ): ModelJson {
   const spec = decodeTask(taskOf(context.head().state, task).spec);
   const parameters = parameterCount(spec);
+  const size = 4 * storedCount(spec);
   return {
     height,
     task: toHex(task),
     name: spec.name,
     root: toHex(root),
-    size: 4 * parameters,
-    chunks: chunkCount(4 * parameters),
+    size,
+    chunks: chunkCount(size),
     parameters,
     scaleBits: spec.model.scaleBits,
     tensors: modelTensors(spec).map(({ name, shape, offset, size }) => ({ name, shape: [...shape], offset, size })),
