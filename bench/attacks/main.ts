@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { formulaStudy } from "./formulas.ts";
 import { ALL_RULES, type Cell, cells, DEFAULT_RULE, GRID_WORLDS, jobsOf, type Played, SMALL_WORLDS } from "./grid.ts";
 import { runAll } from "./pool.ts";
 import { writeReport } from "./report.ts";
@@ -67,7 +68,13 @@ say(`${jobs.length} runs in ${Math.round((Date.now() - began) / 1000)} s`);
 
 const grid = plan.map((cell) => known.get(name(cell)) as Played);
 if (!values.quick && worlds.length === everywhere.length) {
-  const figures = { seeds, grid, entries: await entryStudy(seeds), shapley: await shapleyStudy(2 * seeds) };
+  const figures = {
+    seeds,
+    grid,
+    entries: await entryStudy(seeds),
+    shapley: await shapleyStudy(2 * seeds),
+    formulas: await formulaStudy(seeds),
+  };
   for (const line of writeReport(figures, "docs/robustness.md", "docs/robustness.json")) say(line);
 } else {
   for (const { rows, ...cell } of grid) {

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { FORMULAS, type FormulaRow } from "./formulas.ts";
 import {
   DEFAULT_RULE,
   drops,
@@ -23,6 +24,7 @@ export type Figures = {
   readonly grid: readonly Played[];
   readonly entries: readonly EntryRow[];
   readonly shapley: readonly ShapleyRow[];
+  readonly formulas: readonly FormulaRow[];
 };
 
 /** Points of accuracy that may be lost with a fifth of at least ten hospitals attacking (PROTOCOL section 14). */
@@ -62,6 +64,7 @@ export function writeReport(figures: Figures, markdown: string, json: string): s
     backdoor: backdoorTable(results, worlds),
     entries: entryTables(figures.entries),
     shapley: shapleyTable(figures.shapley),
+    formulas: formulaTables(figures.formulas),
   };
   let text = readFileSync(markdown, "utf8");
   for (const [name, body] of Object.entries(sections)) {
@@ -229,6 +232,23 @@ function shapleyTable(rows: readonly ShapleyRow[]): string {
     .join("\n\n");
 }
 
+function formulaTables(rows: readonly FormulaRow[]): string {
+  const worlds = [...new Set(rows.map((r) => r.world))];
+  return worlds
+    .map((w) => {
+      const attacks = [...new Set(rows.filter((r) => r.world === w).map((r) => r.attack))];
+      const cell = (attack: string, formula: string) => {
+        const r = rows.find((x) => x.world === w && x.attack === attack && x.formula === formula);
+        return r ? `${points(100 * r.attackers)} / ${points(100 * r.honest)}` : "–";
+      };
+      return `**${w}**\n\n${table(
+        ["attackers / honest, % of the pool", ...FORMULAS],
+        attacks.map((a) => [a, ...FORMULAS.map((f) => cell(a, f))]),
+      )}`;
+    })
+    .join("\n\n");
+}
+
 /** Every cell with its means, and the seeds' own accuracies; enough to draw any table again. */
 function machineReadable(figures: Figures, results: Results) {
   const keys = [
@@ -257,6 +277,7 @@ function machineReadable(figures: Figures, results: Results) {
       };
     }),
     entries: figures.entries.map((e) => ({ ...e, accuracy: round(e.accuracy), auroc: round(e.auroc) })),
+    formulas: figures.formulas.map((f) => ({ ...f, attackers: round(f.attackers), honest: round(f.honest) })),
     shapley: figures.shapley.map((s) => ({ ...s, values: s.values.map(round), pay: s.pay.map(round) })),
   };
 }

@@ -36,12 +36,14 @@ export type PastUpdate = { readonly at: number; readonly coefficient: bigint };
  * All in integers: inner products of projections are scaled by the squared norms that they would be divided by.
  * @param at indices of the distinct updates in the geometry
  * @param d parameters
+ * @param trim cosines left out at either end, as far as one is left
  */
 export function agreements(
   at: readonly number[],
   past: readonly PastUpdate[],
   { inner }: Geometry,
   d: number,
+  trim = Math.floor(at.length / 4),
 ): { readonly agreement: bigint; readonly variance: bigint }[] {
   const withStep = (v: number) => past.reduce((sum, p) => sum + p.coefficient * inner(v, p.at), 0n);
   const onStep = new Map([...at, ...past.map((p) => p.at)].map((v) => [v, withStep(v)]));
@@ -74,14 +76,14 @@ export function agreements(
     const cosines = at.flatMap((_, b) => (b === a ? [] : [cosine(left(a, b), mine, left(b, b))]));
     const free = d - (hasStep ? 1 : 0) - (s ? 1 : 0);
     if (mine === 0n || free < 1 || cosines.length === 0) return { agreement: 0n, variance: 0n };
-    return { agreement: trimmedMean(cosines), variance: ONE ** 2n / BigInt(free) };
+    return { agreement: trimmedMean(cosines, trim), variance: ONE ** 2n / BigInt(free) };
   });
 }
 
-/** Of n − 1 values: without the ⌊n/4⌋ largest and as many smallest, as far as one is left; truncated towards zero. */
-function trimmedMean(values: readonly bigint[]): bigint {
-  const trim = Math.min(Math.floor((values.length + 1) / 4), Math.floor((values.length - 1) / 2));
-  const middle = values.toSorted(compareBigints).slice(trim, values.length - trim);
+/** Truncated towards zero. */
+function trimmedMean(values: readonly bigint[], trim: number): bigint {
+  const ends = Math.min(trim, Math.floor((values.length - 1) / 2));
+  const middle = values.toSorted(compareBigints).slice(ends, values.length - ends);
   return middle.reduce((sum, v) => sum + v, 0n) / BigInt(middle.length);
 }
 
