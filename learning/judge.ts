@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import type { TaskSpec } from "../genesis/task.ts";
 import { HARMFUL, HELPFUL, type Metrics, NEUTRAL, NO_VOTE, type UpdateVote } from "../types/round.ts";
 import { coarseMetrics, evaluate, rowLoss } from "./evaluate.ts";
 import { dequantise, dequantiseModel, norm } from "./quantise.ts";
-import type { Samples } from "./samples.ts";
+import { Random } from "./random.ts";
+import { pick, type Samples } from "./samples.ts";
 import type { Trainer } from "./trainers/trainer.ts";
 
 /**
@@ -12,8 +14,12 @@ import type { Trainer } from "./trainers/trainer.ts";
  * raw = loss(P) − loss(P + u/n), what its share would add there. At M itself, raw says mostly how unlike two hospitals are, since a
  * whole local step overshoots for everyone else: measured on seven hospitals of the embedded cohort, two of them sending −4 × their update, at
  * equally few wrong verdicts (0.3 %), M + u finds 37 % of the reversed updates and P + u/n 52 %. The scale is the sampling error of the
- * member's own raw values, not their MAD, which the attackers themselves and the differences between hospitals blow up. What is
- * published of the rows is three coarse levels and coarse metrics, nothing else.
+ * member's own raw values, not their MAD, which the attackers themselves and the differences between hospitals blow up.
+ *
+ * What is published of the rows is three coarse levels and coarse metrics, nothing else. Coarse is not enough: a level is the exact
+ * sign of a difference of losses for whoever fills a round with zero updates, and a step of 0.005 is exact to the patient below 200
+ * rows. So no two questions are asked of the same rows: each gets its own secret noise on every input, and votes a secret half of
+ * them. The figures are in docs/learning.md, the attacks in test/learning/probing.test.ts.
  */
 
 /**
@@ -23,7 +29,20 @@ import type { Trainer } from "./trainers/trainer.ts";
  */
 export const HARMFUL_ERRORS = 6;
 
+/** Standard deviation of the noise on each input, of columns that are 1 or 2 wide. At 0.1 the metrics already hide what is learned. */
+export const BLUR = 0.05;
+
 export type JudgedUpdate = { readonly miner: number; readonly blob: Uint8Array };
+export type JudgeRequest = {
+  readonly task: TaskSpec;
+  /** The global model, fixed point. */
+  readonly model: Int32Array;
+  /** A lane q stands for q · 2^exponent model units. */
+  readonly exponent: number;
+  /** Running median norm, model units; 0 = none yet. Larger updates are judged scaled down to the chain's norm bound. */
+  readonly medianNorm: bigint;
+  readonly updates: readonly JudgedUpdate[];
+};
 export type Judgement = { readonly votes: UpdateVote[]; readonly metrics: Metrics | undefined };
 /** One update's effect: the mean over the rows of loss before − loss after, and the standard error of that mean. */
 export type Effect = { readonly raw: number; readonly error: number };
@@ -50,24 +69,24 @@ function median(values: readonly number[]): number {
 
 /**
  * Votes on updates and reports coarse metrics of `model`. With fewer than the task's `minimumRows` validation rows there are no votes
- * and no metrics: few rows could be read out of them.
- * @param exponent a lane q stands for q · 2^exponent model units
- * @param medianNorm running median norm, model units; 0 = none yet. Larger updates are judged scaled down to the chain's norm bound
+ * and no metrics: few rows could be read out of them. The same question has the same answer.
+ * @param secret fixes the noise and the half of the rows; who knows it can ask the rows themselves. `Random` is no cipher, but what it
+ *   draws here stays here
  */
 export async function judge(
-  task: TaskSpec,
   trainer: Trainer,
   rows: Samples,
-  model: Int32Array,
-  exponent: number,
-  medianNorm: bigint,
-  updates: readonly JudgedUpdate[],
+  secret: string,
+  { task, model, exponent, medianNorm, updates }: JudgeRequest,
 ): Promise<Judgement> {
   const enough = rows.n >= task.aggregation.minimumRows;
   if (!enough) return { votes: updates.map(() => NO_VOTE), metrics: undefined };
+  const random = new Random("judge", secret, digest(model, updates));
+  const seen = { ...rows, x: rows.x.map((v) => v + BLUR * random.normal()) };
+  const half = pick(seen, drawHalf(rows.n, random));
   const { scaleBits } = task.model;
   const parameters = dequantiseModel(model, scaleBits);
-  const metrics = coarseMetrics(evaluate(await trainer.logits(parameters, rows), rows.y));
+  const metrics = coarseMetrics(evaluate(await trainer.logits(parameters, seen), seen.y));
   const deltas = updates.map(({ blob }) =>
     blob.length === 2 * model.length ? dequantise(blob, scaleBits, exponent) : undefined,
   );
@@ -78,13 +97,25 @@ export async function judge(
     if (factor < 1) delta.set(delta.map((v) => v * factor));
   }
   const centre = parameters.map((p, i) => p + middle(known, i));
-  const before = losses(await trainer.logits(centre, rows), rows.y);
+  const before = losses(await trainer.logits(centre, half), half.y);
   const effects: (Effect | undefined)[] = [];
   for (const delta of deltas) {
     const moved = delta && centre.map((p, i) => p + delta[i]! / known.length);
-    effects.push(moved && effect(before, losses(await trainer.logits(moved, rows), rows.y)));
+    effects.push(moved && effect(before, losses(await trainer.logits(moved, half), half.y), rows.n));
   }
   return { votes: levels(effects), metrics };
+}
+
+/** What the question is: any other model or update is another one. */
+function digest(model: Int32Array, updates: readonly JudgedUpdate[]): string {
+  const hash = createHash("sha256").update(model);
+  for (const { blob } of updates) hash.update(createHash("sha256").update(blob).digest());
+  return hash.digest("hex");
+}
+
+/** Half of n rows, rounded up. Not a half of each label: the shares of the labels would then be known exactly. */
+function drawHalf(n: number, random: Random): Uint32Array {
+  return random.shuffle(Uint32Array.from({ length: n }, (_, i) => i)).subarray(0, Math.ceil(n / 2));
 }
 
 function losses(logits: Float32Array, labels: Float32Array): Float64Array {
@@ -98,7 +129,8 @@ function middle(deltas: readonly Float32Array[], i: number): number {
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
-function effect(before: Float64Array, after: Float64Array): Effect {
+/** @param all rows that the member has: the error is that of all, so that the half adds noise and moves no threshold */
+function effect(before: Float64Array, after: Float64Array, all: number): Effect {
   const n = before.length;
   let [sum, squares] = [0, 0];
   for (let i = 0; i < n; i++) {
@@ -107,7 +139,7 @@ function effect(before: Float64Array, after: Float64Array): Effect {
     squares += gain * gain;
   }
   const raw = sum / n;
-  return { raw, error: Math.sqrt(Math.max(0, squares / n - raw * raw) / n) };
+  return { raw, error: Math.sqrt(Math.max(0, squares / n - raw * raw) / all) };
 }
 
 /** In real units: what the selection would reject as too large is judged at the largest size that it accepts. */

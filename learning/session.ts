@@ -2,18 +2,20 @@ import type { TaskSpec } from "../genesis/task.ts";
 import { type Attack, attackSamples } from "./attacks/index.ts";
 import { AttackerMemory } from "./attacks/memory.ts";
 import { type Dataset, loadDataset } from "./dataset.ts";
-import { type JudgedUpdate, type Judgement, judge } from "./judge.ts";
+import { type Judgement, type JudgeRequest, judge } from "./judge.ts";
 import { clipFactor, dequantiseModel, norm, quantise } from "./quantise.ts";
 import { Random } from "./random.ts";
 import { type Split, splitDataset } from "./split.ts";
 import { createTrainer, type Trainer } from "./trainers/trainer.ts";
+
+export type { JudgeRequest };
 
 export type SessionOptions = {
   /** The hospital's file. */
   readonly file: string;
   /** The file of row numbers that a task may name; left out: beside the data. */
   readonly splitFile?: string | undefined;
-  /** Fixes batches and rounding; one per miner. */
+  /** Fixes batches, rounding, and what judging makes of the rows; one per miner, and its secret. */
   readonly seed: string;
   readonly attack?: Attack | undefined;
   /** Of an attacker: the miners that attack with it, and how many take part in a round. */
@@ -33,14 +35,6 @@ export type TrainResult = {
   readonly blob: Uint8Array;
   /** Rows trained on. */
   readonly samples: number;
-};
-export type JudgeRequest = {
-  readonly task: TaskSpec;
-  readonly model: Int32Array;
-  readonly exponent: number;
-  /** Running median norm, model units; 0 = none yet. */
-  readonly medianNorm: bigint;
-  readonly updates: readonly JudgedUpdate[];
 };
 export type DataSummary = {
   readonly file: string;
@@ -94,11 +88,11 @@ export class LearningSession {
   }
 
   /** See judge.ts. @throws PoflError as load */
-  async judge({ task, model, exponent, medianNorm, updates }: JudgeRequest): Promise<Judgement> {
-    const { split, trainer, attacker } = await this.#prepare(task);
-    attacker?.see(model, exponent, updates);
-    const judged = await judge(task, trainer, split.validation, model, exponent, medianNorm, updates);
-    return attacker ? { ...judged, votes: attacker.votes(judged.votes, updates) } : judged;
+  async judge(request: JudgeRequest): Promise<Judgement> {
+    const { split, trainer, attacker } = await this.#prepare(request.task);
+    attacker?.see(request.model, request.exponent, request.updates);
+    const judged = await judge(trainer, split.validation, this.#options.seed, request);
+    return attacker ? { ...judged, votes: attacker.votes(judged.votes, request.updates) } : judged;
   }
 
   close(): void {

@@ -66,7 +66,9 @@ export const configSchema = z.strictObject({
       seed: z
         .string()
         .default("")
-        .describe("Fixes the chance in training, for experiments; empty = drawn from the keys."),
+        .describe(
+          "Fixes the chance in training and judging, for experiments; empty = drawn from the keys, and secret.",
+        ),
       attack: z
         .custom<"" | Attack>(
           (text) => text === "" || (typeof text === "string" && parseAttack(text) !== undefined),

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import type { Head } from "../consensus/block/context.ts";
 import { Engine } from "../consensus/engine/engine.ts";
 import type { Applied, EngineDeps, EngineLog } from "../consensus/engine/types.ts";
+import { taggedHash } from "../crypto/hash.ts";
 import { createLearningService, type LearningService } from "../learning/service.ts";
 import { createNetwork } from "../p2p/network.ts";
 import type { Network } from "../p2p/types.ts";
@@ -292,8 +293,8 @@ async function openLearning(home: Home, config: Config, log: Logger): Promise<Le
   return createLearningService({
     file,
     splitFile,
-    // Batches and rounding must differ between miners, and need no secrecy.
-    seed: seed !== "" ? seed : toHex(home.keys.account.publicKey),
+    // It must differ between miners, and be secret: whoever knew it could take the noise out of votes and metrics.
+    seed: seed !== "" ? seed : toHex(taggedHash("pofl/learning-seed/1", home.keys.account.secret)),
     ...(attack !== "" && {
       attack,
       accomplices: accomplices.map(Number),

@@ -66,7 +66,7 @@ export const Metrics = new ContainerType(
   {
     /** Validation rows, rounded down to a power of two (block metrics: members that reported). */
     n: U32,
-    /** Log loss in thousandths of a nat, rounded to 10. */
+    /** Log loss in thousandths of a nat, rounded to 10, at most 2000. */
     loss: U32,
     /** Accuracy in per mille, rounded to 5. */
     accuracy: U32,

@@ -1,7 +1,7 @@
 import type { TaskSpec } from "../../genesis/task.ts";
 import { type Attack, attackSamples, attackVotes, coalition, type PastRound } from "../../learning/attacks/index.ts";
 import { evaluate } from "../../learning/evaluate.ts";
-import { judge } from "../../learning/judge.ts";
+import { type JudgeRequest, judge } from "../../learning/judge.ts";
 import { clipFactor, dequantise, dequantiseModel, norm, quantise } from "../../learning/quantise.ts";
 import { Random } from "../../learning/random.ts";
 import { pick, type Samples } from "../../learning/samples.ts";
@@ -85,7 +85,9 @@ export async function play({ world, spec, seed, attack, attackers = [], ...more 
     const sent = attack ? coalition(attack, { deltas, attackers, past, first, f, seed: `${seed}`, round }) : deltas;
     if (round === 1) first = sent;
     const blobs = sent.map((d, i) => quantise(d, scaleBits, exponent, new Random("rounding", seed, i, round)));
-    const votes = await votesOf(spec, trainer, sites, model, exponent, medianNorm, blobs, attack, attackers);
+    const updates = blobs.map((blob, miner) => ({ miner, blob }));
+    const request = { task: spec, model, exponent, medianNorm, updates };
+    const votes = await votesOf(trainer, sites, `${seed}`, request, attack, attackers);
     const { mix } = more;
     const outcome = ledger.next(
       blobs.map((blob, i) => ({
@@ -125,21 +127,17 @@ export async function play({ world, spec, seed, attack, attackers = [], ...more 
 
 /** Everyone with rows enough votes on everyone else. */
 async function votesOf(
-  spec: TaskSpec,
   trainer: Trainer,
   sites: readonly { readonly validation: Samples }[],
-  model: Int32Array,
-  exponent: number,
-  medianNorm: bigint,
-  blobs: readonly Uint8Array[],
+  seed: string,
+  request: JudgeRequest,
   attack: Attack | undefined,
   attackers: readonly number[],
 ): Promise<{ harmful: number; neutral: number; helpful: number }[]> {
-  const counts = blobs.map(() => ({ harmful: 0, neutral: 0, helpful: 0 }));
-  const updates = blobs.map((blob, miner) => ({ miner, blob }));
+  const counts = request.updates.map(() => ({ harmful: 0, neutral: 0, helpful: 0 }));
   for (const [member, { validation }] of sites.entries()) {
-    if (validation.n < spec.aggregation.minimumRows) continue;
-    const judged = await judge(spec, trainer, validation, model, exponent, medianNorm, updates);
+    if (validation.n < request.task.aggregation.minimumRows) continue;
+    const judged = await judge(trainer, validation, `${seed}/${member}`, request);
     const lies = attack !== undefined && attackers.includes(member);
     const said: UpdateVote[] = lies ? attackVotes(attack, judged.votes, attackers) : judged.votes;
     said.forEach((vote, i) => {

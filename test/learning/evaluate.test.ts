@@ -127,6 +127,7 @@ test("published metrics are coarse", () => {
   const e = { ...evaluate([1], [1]), n: 127, loss: 0.43678, accuracy: 0.7812, auroc: { value: 0.8427 } } as Evaluation;
   assert.equal(coarseMetrics(e), { n: 64, loss: 440, accuracy: 780, auroc: 845 });
   assert.is(coarseMetrics(evaluate([1, 2], [1, 1])).auroc, 0);
+  assert.is(coarseMetrics(evaluate([100, -100], [0, 1])).loss, 2000);
 });
 
 test.run();

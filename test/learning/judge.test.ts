@@ -1,8 +1,10 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type Effect, HARMFUL_ERRORS, levels } from "../../learning/judge.ts";
+import { type Effect, HARMFUL_ERRORS, judge, levels } from "../../learning/judge.ts";
+import { DenseTrainer } from "../../learning/trainers/dense.ts";
 import { HARMFUL, HELPFUL, NEUTRAL, NO_VOTE, type UpdateVote } from "../../types/round.ts";
+import { D, patients, probedTask } from "./probing-member.ts";
 
 const effects = (raws: readonly (number | undefined)[], error = 0.01): (Effect | undefined)[] =>
   raws.map((raw) => (raw === undefined ? undefined : { raw, error }));
@@ -37,6 +39,26 @@ test("the unit of the loss does not matter, and at most half are ever harmful", 
     }),
   );
   assert.ok(HARMFUL_ERRORS > 0);
+});
+
+test("the same question has the same answer; to another secret, model or update other rows answer", async () => {
+  const task = probedTask(50);
+  const trainer = new DenseTrainer(task);
+  const rows = patients(60, 1);
+  const step = (lane: number) => ({ miner: 0, blob: new Uint8Array(new Int16Array(D).fill(lane).buffer) });
+  const ask = async (secret: string, weight: number, ...lanes: number[]) => {
+    const model = new Int32Array(D).fill(weight);
+    const updates = lanes.map(step);
+    return judge(trainer, rows, secret, { task, model, exponent: 6, medianNorm: 1n << 30n, updates });
+  };
+  assert.equal(await ask("a", 2 ** 20, 100, -90), await ask("a", 2 ** 20, 100, -90));
+  const distinct = async (answers: readonly Promise<unknown>[]) =>
+    new Set((await Promise.all(answers)).map((a) => JSON.stringify(a))).size;
+  const ten = Array.from({ length: 10 }, (_, i) => i);
+  // Between models as near as these no patient's prediction changes.
+  assert.ok((await distinct(ten.map((i) => ask(`${i}`, 2 ** 20)))) > 2);
+  assert.ok((await distinct(ten.map((i) => ask("a", 2 ** 20 + i)))) > 2);
+  assert.ok((await distinct(ten.map(async (i) => (await ask("a", 2 ** 20, i)).metrics))) > 2);
 });
 
 test.run();
