@@ -87,6 +87,11 @@ export function aggregationProblems(
   return found;
 }
 
+/** Distinct updates without which no block learns: 2f + 3 for a fixed f, n ≥ 2f + 3 being what Krum's guarantee asks for. */
+export function leastUpdates({ rule, f }: Pick<Settings, "rule" | "f">): number {
+  return f === "auto" || rule === "fedavg" ? 1 : 2 * f + 3;
+}
+
 /** In model units: the root of the second moment is a whole number of them, and so is what is lost of it. */
 const MINIMUM_TAU = 64;
 

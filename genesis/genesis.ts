@@ -4,6 +4,7 @@ import { checkPublicKey } from "../crypto/ed25519.ts";
 import { taggedHash } from "../crypto/hash.ts";
 import { MAX_MONIKER_BYTES, MAX_TASK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
 import { fromHex, type Hash, toHex } from "../types/primitives.ts";
+import { leastUpdates } from "./aggregation.ts";
 import {
   amountIn,
   amountSchema,
@@ -131,6 +132,13 @@ export const genesisSchema = z
     }
     if (g.task && g.task.spec.rounds.minimumUpdates > g.validators.length) {
       fail(["task", "spec", "rounds", "minimumUpdates"], `is more than there are validators (${g.validators.length})`);
+    }
+    const least = g.task ? leastUpdates(g.task.spec.aggregation) : 0;
+    if (least > g.validators.length) {
+      fail(
+        ["task", "spec", "aggregation", "f"],
+        `needs 2f + 3 = ${least} updates in a round, and there are ${g.validators.length} validators; or "auto"`,
+      );
     }
     const supply = [...g.validators.map((v) => v.stake), ...g.accounts.map((a) => a.balance), g.task?.escrow ?? "0"]
       .map((s) => amountIn(s) ?? 0n)

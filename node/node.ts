@@ -11,6 +11,7 @@ import { createNetwork } from "../p2p/network.ts";
 import type { Network } from "../p2p/types.ts";
 import { errorText, isPoflError } from "../types/errors.ts";
 import { toHex } from "../types/primitives.ts";
+import { isDistinct } from "../types/round.ts";
 import { State } from "../vm/state.ts";
 import type { Config } from "./config.ts";
 import { nodeContext } from "./context.ts";
@@ -307,7 +308,8 @@ async function openLearning(home: Home, config: Config, log: Logger): Promise<Le
 
 function logBlock(log: Logger, { head, certified, timings }: Applied): void {
   const { header, learning, txs } = certified.block;
-  const accepted = learning[0]?.result.updates.filter((u) => u.weight > 0n).length;
+  const result = learning[0]?.result;
+  const accepted = result?.updates.filter((u) => u.weight > 0n).length;
   log.info(
     {
       module: "chain",
@@ -316,6 +318,7 @@ function logBlock(log: Logger, { head, certified, timings }: Applied): void {
       round: certified.commit.round,
       ...(accepted !== undefined && {
         updates: accepted,
+        f: `${result?.fKrum} of ${result?.updates.filter(isDistinct).length}`,
         loss: header.metrics.loss / 1000,
         auroc: header.metrics.auroc / 1000,
       }),

@@ -105,6 +105,12 @@ export const UPDATE_STATUS = [
   "unused", // held, but the round had too few updates to aggregate
 ] as const;
 export type UpdateStatus = (typeof UPDATE_STATUS)[number];
+const DISTINCT: readonly (UpdateStatus | undefined)[] = ["accepted", "accepted-clipped", "harmful", "suspect"];
+
+/** Whether an update is well-formed and distinct: one of the n of its round, of which f are tolerated. */
+export function isDistinct({ status }: { readonly status: number }): boolean {
+  return DISTINCT.includes(UPDATE_STATUS[status]);
+}
 
 export const UpdateResult = new ContainerType(
   {

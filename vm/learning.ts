@@ -2,7 +2,7 @@ import { canonicalKey } from "../crypto/order.ts";
 import type { Validator } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
 import { type Address, bytesEqual, compareBytes, type Hash, type Height } from "../types/primitives.ts";
-import { type Learning, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../types/round.ts";
+import { isDistinct, type Learning, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../types/round.ts";
 import { type Miner, REPUTATION_ONE, type RecordedUpdate, type Standing } from "../types/state.ts";
 import type { Draft } from "./draft.ts";
 
@@ -74,14 +74,12 @@ export function applyLearning(
   draft.setSingles({ learningBlocks: draft.singles.learningBlocks + 1 });
 }
 
-/** Statuses of well-formed, distinct updates: the others are nobody's to copy. */
-const RECORDED: readonly UpdateStatus[] = ["accepted", "accepted-clipped", "harmful", "suspect"];
-
+/** Only well-formed, distinct updates: the others are nobody's to copy. */
 function recordedUpdates({ openings, result }: Learning): RecordedUpdate[] {
   const byMiner = new Map(openings.map((o) => [o.miner, o]));
   return result.updates.flatMap((update) => {
     const opening = byMiner.get(update.miner);
-    if (!opening || !RECORDED.includes(statusOfUpdate(update))) return [];
+    if (!opening || !isDistinct(update)) return [];
     const { blobRoot, size } = opening;
     return [{ blobRoot, size, coefficient: update.weight * BigInt(update.scale) }];
   });

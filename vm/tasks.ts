@@ -1,3 +1,4 @@
+import { leastUpdates } from "../genesis/aggregation.ts";
 import type { Genesis } from "../genesis/genesis.ts";
 import { initialExponent, initialModel, modelRoot } from "../genesis/model.ts";
 import { decodeTask, type TaskSpec } from "../genesis/task.ts";
@@ -32,7 +33,7 @@ export function bountyOf(task: Readonly<Task>): Amount {
 
 /**
  * A task's specification as a transaction carries it: canonical, known names only, a model that fits into a blob, and no more
- * participants required than there are validators.
+ * participants required than there are validators, neither by its minimum nor by the f that it fixes.
  * @throws PoflError TX_BAD_TASK
  */
 export function readSpec(bytes: Uint8Array, validators: number): TaskSpec {
@@ -40,6 +41,13 @@ export function readSpec(bytes: Uint8Array, validators: number): TaskSpec {
     const spec = decodeTask(bytes);
     if (spec.rounds.minimumUpdates > validators) {
       throw new PoflError("BAD_TASK", `task: $.rounds.minimumUpdates: there are only ${validators} validators`);
+    }
+    const least = leastUpdates(spec.aggregation);
+    if (least > validators) {
+      throw new PoflError(
+        "BAD_TASK",
+        `task: $.aggregation.f: needs 2f + 3 = ${least} updates in a round, and there are ${validators} validators`,
+      );
     }
     return spec;
   } catch (cause) {

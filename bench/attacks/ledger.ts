@@ -5,7 +5,7 @@ import type { Votes } from "../../consensus/round/select.ts";
 import { initialExponent, initialModel, parametersOf } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import type { Hash } from "../../types/primitives.ts";
-import { type RoundResult, UPDATE_STATUS, type UpdateStatus } from "../../types/round.ts";
+import { isDistinct, type RoundResult, UPDATE_STATUS, type UpdateStatus } from "../../types/round.ts";
 
 /** The trainers' pool of a round: large enough that a ten-thousandth of it is not lost by rounding. */
 export const POOL = 1_000_000_000n;
@@ -78,9 +78,7 @@ export class Ledger {
     this.exponent = result.nextExponent;
     this.medianNorm = result.medianNorm;
     this.past = result.updates.flatMap((u, i) =>
-      ["accepted", "accepted-clipped", "harmful", "suspect"].includes(round.status[i] as string)
-        ? [{ blob: (sent[i] as Sent).blob, coefficient: u.weight * BigInt(u.scale) }]
-        : [],
+      isDistinct(u) ? [{ blob: (sent[i] as Sent).blob, coefficient: u.weight * BigInt(u.scale) }] : [],
     );
     result.updates.forEach((u, i) => {
       this.#standings[i] = { credit: BigInt.asIntN(64, u.credit), variance: u.variance };

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { ATTACKS, parseAttack } from "../../learning/attacks/index.ts";
 import { PoflError } from "../../types/errors.ts";
 import { contextOf } from "../context.ts";
-import { printReport } from "../devnet/display.ts";
+import { printReport, toleranceText } from "../devnet/display.ts";
 import type { DevnetReport } from "../devnet/report.ts";
 import { type DevnetOptions, runDevnet, spread } from "../devnet/run.ts";
 import { examples } from "../examples.ts";
@@ -83,11 +83,13 @@ async function severalSeeds(options: DevnetOptions, seeds: number, out: Output):
   });
   const over = (pick: (t: (typeof scores)[number]) => number) => spread(scores.map(pick));
   const hospitals = Object.keys(scores[0]?.federated.perHospital ?? {});
+  const widest = reports.map((r) => r.task).reduce((a, b) => (b.fKrum > a.fKrum ? b : a));
   const summary = {
     seeds,
     ok: reports.every((r) => r.ok),
     rounds: reports.map((r) => r.task.rounds),
-    fKrum: Math.max(...reports.map((r) => r.task.fKrum)),
+    fKrum: widest.fKrum,
+    distinct: widest.distinct,
     prevalence: scores[0]?.prevalence,
     federated: over((t) => t.federated.accuracy),
     pooled: over((t) => t.pooled.accuracy),
@@ -108,8 +110,8 @@ async function severalSeeds(options: DevnetOptions, seeds: number, out: Output):
   out.result(summary, () => {
     out.line();
     out.line(
-      `Accuracy on test rows over ${seeds} seeds, mean ± standard deviation; selection with f = ${summary.fKrum}` +
-        `${summary.fKrum === 0 ? " (fewer than 5 updates)" : ""}; prevalence ${(summary.prevalence ?? 0).toFixed(3)}`,
+      `Accuracy on test rows over ${seeds} seeds, mean ± standard deviation; ${widest.rule}, ${toleranceText(widest)};` +
+        ` prevalence ${(summary.prevalence ?? 0).toFixed(3)}`,
     );
     out.table(
       ["hospital", "test rows", "federated", "pooled", "its own rows alone"],

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { type TaskSpec, taskSchema } from "../../genesis/task.ts";
 import { createRpcClient, type RpcClient } from "../../node/rpc/client.ts";
 import type { RoundJson, TxFound } from "../../node/rpc/types.ts";
 import { contextOf } from "../context.ts";
@@ -182,6 +183,7 @@ export function addQueries(program: Command): void {
           ["Rounds", t.round],
           ["Escrow", grouped(t.escrow)],
           ["Bounty", `${grouped(t.bounty)} a round`],
+          ["Aggregation", aggregationText(taskSchema.parse(t.spec).aggregation)],
           ["Model", t.modelRoot],
         ]);
         out.line(JSON.stringify(t.spec, null, 2));
@@ -243,7 +245,7 @@ function printRound(out: Output, r: RoundJson): void {
       "Before it",
       m ? `loss ${fixed(m.loss, 2)}  accuracy ${fixed(m.accuracy)}  AUROC ${fixed(m.auroc)} (${m.n} members)` : "–",
     ],
-    ["Selection", `f = ${r.fKrum}`],
+    ["Selection", `f = ${r.fKrum} of ${r.distinct}`],
     ["Model", r.modelRoot],
     ["Committee", r.committee.map((c) => c.moniker).join(", ")],
   ]);
@@ -264,6 +266,12 @@ function printRound(out: Output, r: RoundJson): void {
 /** An agreement as the cosine that it is. */
 function cosine(of65536: string): string {
   return (Number(of65536) / 65_536).toFixed(3);
+}
+
+/** "nnm+multi-krum, f = auto up to 3, weights equal, fedadam" */
+function aggregationText({ rule, f, maxF, weights, optimiser = "fedavg" }: TaskSpec["aggregation"]): string {
+  const tolerance = rule === "fedavg" ? "f = 0" : f === "auto" ? `f = auto, up to ${maxF}` : `f = ${f}`;
+  return `${rule}, ${tolerance}, weights ${weights}, server optimiser ${optimiser}`;
 }
 
 export function printTx(out: Output, found: TxFound): void {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { addressOf, signPossession, signTx, txId } from "../../crypto/domain.ts";
 import type { KeyPair } from "../../crypto/ed25519.ts";
+import { AGGREGATION_RULES, SERVER_OPTIMISERS } from "../../genesis/aggregation.ts";
 import { encodeTask } from "../../genesis/task.ts";
 import { homePaths, institutionId } from "../../node/home.ts";
 import { readValidatorKey } from "../../node/keyfiles.ts";
@@ -158,6 +159,10 @@ export function addTx(program: Command): void {
   examples(unjail, ["pofl tx unjail", "once the jail is over and the fault mended"]);
 
   const publish = common(group.command("task-publish").description("publish a task with money for its rounds"))
+    .addHelpText(
+      "after",
+      `\nAggregation rules: ${AGGREGATION_RULES.join(", ")}.\nServer optimisers: ${SERVER_OPTIMISERS.join(", ")}.`,
+    )
     .argument("<FILE>", "the task file")
     .requiredOption("--escrow <AMOUNT>", "smallest unit; at least one round's bounty", amount)
     .action((file: string, flags: Flags & { escrow: string }, self: Command) =>

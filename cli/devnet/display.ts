@@ -39,7 +39,7 @@ export class Progress {
     this.#transient = true;
   }
 
-  #roundText({ height, metrics, updates, proposer, fKrum }: RoundJson): string {
+  #roundText({ height, metrics, updates, proposer, fKrum, distinct }: RoundJson): string {
     const out = updates.filter((u) => !u.status.startsWith("accepted"));
     const name = (address: string) => this.#names.get(address) ?? address.slice(0, 10);
     const refused = out.length > 0 ? `  kept out: ${out.map((u) => `${name(u.miner)} (${u.status})`).join(", ")}` : "";
@@ -49,7 +49,7 @@ export class Progress {
       : "no metrics";
     return (
       `round ${String(height).padStart(3)}  ${measured}  updates ${updates.length - out.length} of ${updates.length}` +
-      `  f ${fKrum}  block by ${name(proposer)}  best ${best ? name(best.miner) : "–"}${refused}`
+      `  f = ${fKrum} of ${distinct}  block by ${name(proposer)}  best ${best ? name(best.miner) : "–"}${refused}`
     );
   }
 
@@ -63,15 +63,21 @@ export class Progress {
   }
 }
 
+/** "f = 2 of 7", and what it means that it is none. */
+export function toleranceText({ rule, fKrum, distinct }: DevnetReport["task"]): string {
+  const text = `f = ${fKrum} of ${distinct}`;
+  // These two need no f.
+  if (fKrum > 0 || rule === "median" || rule === "centered-clipping") return text;
+  return `${text} (${rule === "fedavg" ? "a mean tolerates no poisoned update" : "no poisoned update is excluded by geometry"})`;
+}
+
 export function printReport(out: Output, report: DevnetReport): void {
   const { task, rounds, test, miners, finality, bytes } = report;
   const first = rounds[0];
   out.line();
   out.line(out.paint("bold", `Task ${task.name}: ${task.rounds} rounds, ${task.reached ? "target reached" : "ended"}`));
   if (task.metric) out.line(`Target ${task.metric} ${task.target}, the median that the committee attests.`);
-  out.line(
-    `Selection: multi-Krum with f = ${task.fKrum}${task.fKrum === 0 ? " (fewer than 5 updates: no poisoned one is excluded by geometry)" : ""}.`,
-  );
+  out.line(`Selection: ${task.rule}, ${toleranceText(task)}.`);
   out.line();
   out.line(
     out.paint("bold", "Attested metrics of the model before each round (round 1 starts from the untrained model)"),

@@ -28,7 +28,17 @@ export type DevnetReport = {
   height: number;
   headHash: string | null;
   nodes: { moniker: string; address: string; height: number; headHash: string | null; honest: boolean }[];
-  task: { name: string; metric: string | null; target: number | null; reached: boolean; rounds: number; fKrum: number };
+  task: {
+    name: string;
+    rule: string;
+    metric: string | null;
+    target: number | null;
+    reached: boolean;
+    rounds: number;
+    /** The largest tolerance of a round, and the distinct updates that it was chosen from. */
+    fKrum: number;
+    distinct: number;
+  };
   rounds: {
     height: number;
     accepted: number;

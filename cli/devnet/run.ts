@@ -144,6 +144,7 @@ async function conclude(
   const task = seen.task;
   const spec = made.task;
   const rounds = [...seen.rounds.values()].sort((a, b) => a.height - b.height);
+  const widest = rounds.toSorted((a, b) => b.fKrum - a.fKrum || b.distinct - a.distinct)[0];
   const target = spec?.rounds.target;
   const reached = task?.status === "reached";
   let test: DevnetReport["test"] = null;
@@ -163,11 +164,13 @@ async function conclude(
     nodes,
     task: {
       name: spec?.name ?? "",
+      rule: spec?.aggregation.rule ?? "",
       metric: target?.metric ?? null,
       target: target?.value ?? null,
       reached,
       rounds: task?.round ?? 0,
-      fKrum: Math.max(0, ...rounds.map((r) => r.fKrum)),
+      fKrum: widest?.fKrum ?? 0,
+      distinct: widest?.distinct ?? 0,
     },
     rounds: rounds.map(roundLine),
     test,

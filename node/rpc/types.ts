@@ -258,7 +258,9 @@ export const round = z.strictObject({
   time: whole,
   proposer: address,
   task: hash,
+  /** Tolerance of the selection, and how many distinct updates it was chosen from. */
   fKrum: whole,
+  distinct: whole,
   exponent: whole,
   nextExponent: whole,
   medianNorm: amount,

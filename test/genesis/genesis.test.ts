@@ -98,6 +98,7 @@ const BAD: [string, (string | number)[], unknown, string?][] = [
   ["a moniker of half a character", ["validators", 0, "moniker"], "\ud800"],
   ["a moniker of 66 bytes", ["validators", 0, "moniker"], "病".repeat(22)],
   ["a task that needs more updates than validators", ["task", "spec", "rounds", "minimumUpdates"], 5],
+  ["a task whose f needs more updates than validators", ["task", "spec", "aggregation", "f"], 1],
   ["a task of unknown rule", ["task", "spec", "aggregation", "rule"], "krum"],
   ["escrow as a number", ["task", "escrow"], 5],
   ["an empty bootnode", ["bootnodes", 0], ""],

@@ -53,7 +53,7 @@ test("two rounds of four nodes: the document of INTERFACES, exit 0, nothing left
     }
     assert.is(r.task.reached, true);
     assert.is(r.task.metric, "loss");
-    assert.is(r.task.fKrum, 0);
+    assert.equal([r.task.rule, r.task.fKrum, r.task.distinct], ["multi-krum", 0, 4]);
     assert.is(r.rounds.length, r.task.rounds);
     for (const round of r.rounds) assert.is(round.accepted + round.rejected, 4);
     const names = r.nodes.map((n) => n.moniker).sort();

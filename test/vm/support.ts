@@ -34,7 +34,12 @@ export const OTHERS = ["emil", "fay", "gus"] as const;
 export const STAKE = 1_000_000n;
 export const BALANCE = 10_000_000n;
 
-export type SpecChange = { name?: string; bounty?: string; rounds?: Partial<TaskSpec["rounds"]> };
+export type SpecChange = {
+  name?: string;
+  bounty?: string;
+  rounds?: Partial<TaskSpec["rounds"]>;
+  aggregation?: Partial<TaskSpec["aggregation"]>;
+};
 export function spec(change: SpecChange = {}): TaskSpec {
   return parseTask(
     JSON.stringify({
@@ -43,6 +48,7 @@ export function spec(change: SpecChange = {}): TaskSpec {
       model: { layers: [{ type: "dense", units: 1, activation: "sigmoid" }] },
       training: { steps: 10, batch: 4, learningRate: 0.01 },
       rounds: { maximum: 3, ...change.rounds },
+      aggregation: change.aggregation ?? {},
       bounty: change.bounty ?? "1000",
       split: { test: 0.2, validation: 0.2, seed: 1 },
     }),

@@ -220,6 +220,11 @@ const failing: Failing[] = [
     code: "TX_BAD_TASK",
     tx: (c) => c.publish("emil", spec({ rounds: { minimumUpdates: 5 } }), 1000n).tx,
   },
+  {
+    id: "publish an f that the validators don't carry",
+    code: "TX_BAD_TASK",
+    tx: (c) => c.publish("emil", spec({ aggregation: { f: 1 } }), 1000n).tx,
+  },
   { id: "publish below the bounty", code: "TX_ESCROW_TOO_LOW", tx: (c) => c.publish("emil", spec(), 999n).tx },
   {
     id: "publish with more than there is",

@@ -5,7 +5,7 @@ import { decodeTask } from "../../../genesis/task.ts";
 import type { Block, Validator } from "../../../types/block.ts";
 import { blockId } from "../../../types/block.ts";
 import { bytesEqual, type Hash, type Height, toHex, ZERO_HASH } from "../../../types/primitives.ts";
-import { UPDATE_STATUS, type UpdateStatus } from "../../../types/round.ts";
+import { isDistinct, UPDATE_STATUS, type UpdateStatus } from "../../../types/round.ts";
 import type { State } from "../../../vm/state.ts";
 import type { NodeContext } from "../context.ts";
 import { notFound } from "../errors.ts";
@@ -32,6 +32,7 @@ export function roundJson(block: Block, validators: readonly Validator[], state:
     proposer: toHex(header.proposer),
     task: toHex(learning.task),
     fKrum: result.fKrum,
+    distinct: result.updates.filter(isDistinct).length,
     exponent: result.exponent,
     nextExponent: result.nextExponent,
     medianNorm: String(result.medianNorm),
