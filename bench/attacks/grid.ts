@@ -1,5 +1,5 @@
 import { AGGREGATION_RULES } from "../../genesis/aggregation.ts";
-import { ATTACKS } from "../../learning/attacks/index.ts";
+import { ATTACKS, type Attack } from "../../learning/attacks/index.ts";
 import type { Job, Play, Row } from "./jobs.ts";
 import type { WorldName } from "./worlds.ts";
 
@@ -16,6 +16,17 @@ const TAKES_TWO: readonly Play[] = ["noise-ring", "sybil"];
 /** No bound on norms, for the backdoor with and without. */
 export const UNBOUNDED = { normBoundPermille: 100_000, firstNormBound: 1_000_000 };
 
+/** Attacks on the model: the others are about pay. */
+export const MODEL_ATTACKS: readonly Attack[] = ATTACKS.slice(0, ATTACKS.indexOf("backdoor"));
+
+/** A run of the cohort takes a second, twenty times one of the heart hospitals: there, a fifth of all, and the rest for what the bars name. */
+function sharesOf(world: WorldName, rule: Job["rule"], attack: Play): readonly number[] {
+  if (world !== "cohort") return SHARES;
+  const onModel = attack === "absent" || (MODEL_ATTACKS as readonly Play[]).includes(attack);
+  if (rule === DEFAULT_RULE) return onModel ? SHARES : [20];
+  return onModel ? [20] : [];
+}
+
 /** One cell; its seeds are its rows. */
 export type Cell = Omit<Job, "seed" | "aggregation" | "attack"> & {
   readonly attack: Play | "none";
@@ -30,12 +41,7 @@ export function cells(rules: readonly Job["rule"][], worlds: readonly WorldName[
     for (const rule of small ? [DEFAULT_RULE] : rules) {
       found.push({ world, rule, attack: "none", share: 0 });
       for (const attack of PLAYS) {
-        // The cohort's rounds are a hundred times the heart's work: all shares for the default, a fifth for the others.
-        const shares = small
-          ? [TAKES_TWO.includes(attack) ? -2 : -1]
-          : world === "cohort" && rule !== DEFAULT_RULE
-            ? [20]
-            : SHARES;
+        const shares = small ? [TAKES_TWO.includes(attack) ? -2 : -1] : sharesOf(world, rule, attack);
         for (const share of shares) found.push({ world, rule, attack, share });
       }
     }

@@ -1,4 +1,4 @@
-import { ATTACKS } from "../../learning/attacks/index.ts";
+import { MODEL_ATTACKS } from "./grid.ts";
 import { attackersOf, specFor } from "./jobs.ts";
 import { rankCorrelation, shapley } from "./shapley.ts";
 import { play } from "./simulate.ts";
@@ -14,8 +14,6 @@ export type EntryRow = {
   readonly accuracy: number;
   readonly auroc: number;
 };
-
-const MODEL_ATTACKS = ATTACKS.slice(0, 9);
 
 /** Every way to enter × no attacker and the attacks on the model, 8 hospitals with one attacker and 10 with a fifth. */
 export async function entryStudy(seeds: number): Promise<EntryRow[]> {

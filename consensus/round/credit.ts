@@ -109,16 +109,15 @@ export function beyondChance({ credit, variance }: Standing): bigint {
 }
 
 /**
- * v of 2^16: the mean of the votes (harmful 0, neutral ½, helpful 1) without the f_c lowest, so that f_c liars take nothing
- * away. 1.0 where there are too few votes for a verdict.
+ * v of 2^16: the mean of the votes (harmful 0, neutral ½, helpful 1) without the f_c lowest and the f_c highest, so that f_c liars
+ * neither take away nor add what no honest member said. 1.0 where there are too few votes for a verdict.
  */
 export function voteFactor(votes: Votes, fCommittee: number): bigint {
   if (!hasVerdict(votes, fCommittee)) return ONE;
-  const harmful = Math.min(votes.harmful, fCommittee);
-  const neutral = Math.min(votes.neutral, fCommittee - harmful);
-  const helpful = fCommittee - harmful - neutral;
-  const points = votes.neutral - neutral + 2 * (votes.helpful - helpful);
-  return (ONE * BigInt(points)) / BigInt(2 * (voters(votes) - fCommittee));
+  const left = voters(votes) - 2 * fCommittee;
+  // In ascending order: how many of the first k votes are neutral or better, and how many helpful.
+  const raised = (k: number) => Math.max(0, k - votes.harmful) + Math.max(0, k - votes.harmful - votes.neutral);
+  return (ONE * BigInt(raised(fCommittee + left) - raised(fCommittee))) / BigInt(2 * left);
 }
 
 /** One distinct update after the round. */

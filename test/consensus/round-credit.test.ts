@@ -142,7 +142,7 @@ test("pay: shares of all agreements; what a vote takes goes to no rival; never m
   const four = [claim(300), claim(100), claim(0), claim(-80)];
   // 300 and 100 of 480, of which 60 in a hundred count.
   assert.equal(pay(four), [6_000n, 2_000n, 0n, 0n]);
-  const doubted = [claim(300, { votes: { harmful: 4, neutral: 0, helpful: 2 } }), ...four.slice(1)];
+  const doubted = [claim(300, { votes: { harmful: 3, neutral: 0, helpful: 3 } }), ...four.slice(1)];
   assert.equal(pay(doubted), [3_000n, 2_000n, 0n, 0n]);
   assert.equal(pay([claim(300, { rejected: true }), ...four.slice(1)]), [0n, 2_000n, 0n, 0n]);
   const newcomer = { standing: { credit: 30n, variance: 729n } };

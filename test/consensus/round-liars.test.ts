@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { faults } from "../../consensus/committee.ts";
+import { voteFactor } from "../../consensus/round/credit.ts";
 import { isHarmful } from "../../consensus/round/select.ts";
 import { type CountedUpdate, tally } from "../../consensus/round/tally.ts";
 import type { Hash } from "../../types/primitives.ts";
@@ -118,6 +119,30 @@ test("what an institution says of its own update counts for nothing", () => {
     }),
     { numRuns: 30 },
   );
+});
+
+test("f_c flatterers and slanderers move the vote factor no further than some honest member voted", () => {
+  const points = (v: UpdateVote) => (v === HELPFUL ? 65_536n : v === NEUTRAL ? 32_768n : 0n);
+  let met = 0;
+  fc.assert(
+    fc.property(committees, ({ liars, honest, lies }) => {
+      const f = faults(honest.length);
+      const said = honest.flatMap((row, member) => {
+        const vote = row[0] as UpdateVote;
+        return member === 0 || liars.includes(member) || vote === NO_VOTE ? [] : [points(vote)];
+      });
+      if (said.length < 2 * f + 1) return;
+      met++;
+      const least = said.reduce((a, b) => (b < a ? b : a));
+      const most = said.reduce((a, b) => (b > a ? b : a));
+      for (const says of attempts(honest, liars, lies, everyone)) {
+        const factor = voteFactor(count(says)[0]!, f);
+        assert.ok(factor >= least && factor <= most, `${factor} outside ${least} to ${most}`);
+      }
+    }),
+    { numRuns: 100 },
+  );
+  assert.ok(met > 20, `${met}`);
 });
 
 /** Pay of every miner: updates that agree, standings that are paid, and these votes. */

@@ -102,15 +102,17 @@ test("the exponent follows the median norm, one step at a time, within 0 to 15",
   assert.is(nextExponent(8, 0n, 16), 8, "without a norm it stays");
 });
 
-test("votes: f_c liars take nothing away, too few votes say nothing", () => {
+test("votes: f_c liars neither take away nor add, too few votes say nothing", () => {
   const ONE = 65536n;
   const factor = (harmful: number, neutral: number, helpful: number, f: number) =>
     voteFactor({ harmful, neutral, helpful }, f);
   assert.is(factor(2, 0, 4, 2), ONE, "two liars of six");
-  assert.is(factor(3, 0, 3, 2), (ONE * 3n) / 4n);
+  assert.is(factor(3, 0, 3, 2), ONE / 2n);
   assert.is(factor(0, 6, 0, 2), ONE / 2n);
-  assert.is(factor(0, 3, 3, 2), (ONE * 7n) / 8n, "the lowest go, whatever they say");
-  assert.is(factor(4, 0, 2, 2), ONE / 2n);
+  assert.is(factor(0, 3, 3, 2), (ONE * 3n) / 4n, "the lowest and the highest go, whatever they say");
+  assert.is(factor(0, 4, 2, 2), ONE / 2n, "two flatterers of six");
+  assert.is(factor(4, 0, 2, 2), 0n);
+  assert.is(factor(1, 2, 2, 1), (ONE * 4n) / 6n);
   assert.is(factor(6, 0, 0, 2), 0n);
   assert.is(factor(4, 0, 0, 2), ONE, "four votes of five needed");
 });

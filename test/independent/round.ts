@@ -195,7 +195,7 @@ export function independentRound(round: PlainRound): PlainResult | undefined {
     let v = 65536n;
     if (cast >= 2 * liars + 1) {
       const points = [...Array(u.harmful).fill(0n), ...Array(u.neutral).fill(1n), ...Array(u.helpful).fill(2n)];
-      const counted = points.slice(liars) as bigint[];
+      const counted = points.slice(liars, points.length - liars) as bigint[];
       v = (65536n * counted.reduce((s, p) => s + p, 0n)) / BigInt(2 * counted.length);
     }
     line.pay = (round.pool * line.contribution * beyond * v) / (magnitude * line.credit * 65536n);
