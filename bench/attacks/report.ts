@@ -44,6 +44,8 @@ const FREE_RIDERS: readonly Played["attack"][] = [
   "own-replay",
 ];
 const PAY_BAR = 1;
+const ENTERED_BAR = 0.2;
+const EARNED_BAR = 0.25;
 
 const points = (v: number | undefined) => (v === undefined ? "–" : v.toFixed(1).replace("-0.0", "0.0"));
 const percent = (v: number) => (100 * v).toFixed(0);
@@ -118,6 +120,21 @@ function verdicts(results: Results, worlds: readonly WorldName[], rules: readonl
       over.length === 0
         ? `${world}: free-riders and copies at most ${PAY_BAR} % of the pool: **met** (worst ${worst.a} ${worst.pay.toFixed(2)})`
         : `${world}: free-riders and copies at most ${PAY_BAR} % of the pool: **not met** by ${over.map((o) => `${o.a} ${o.pay.toFixed(2)}`).join(", ")}`,
+    );
+  }
+  for (const world of [...SMALL_WORLDS, ...worlds]) {
+    const played = (["none", ...PLAYS] as const).flatMap((a) => {
+      const cell = a === "absent" ? undefined : results.find(world, DEFAULT_RULE, a, shareOf(world, a));
+      return cell
+        ? [{ a, entered: mean(cell.rows.map((r) => r.entered)), earned: mean(cell.rows.map((r) => r.earned)) }]
+        : [];
+    });
+    if (played.length === 0) continue;
+    const least = (key: "entered" | "earned") => played.reduce((x, y) => (y[key] < x[key] ? y : x));
+    const [entered, earned] = [least("entered"), least("earned")];
+    const met = entered.entered >= ENTERED_BAR && earned.earned >= EARNED_BAR ? "**met**" : "**not met**";
+    lines.push(
+      `${world}: every honest hospital enters in a fifth of the rounds and earns a quarter of an equal share, with and without attackers: ${met} (least ${percent(entered.entered)} % under ${entered.a}, ${earned.earned.toFixed(2)} under ${earned.a})`,
     );
   }
   return lines;
