@@ -35,7 +35,7 @@ type Measured = {
 
 const DISTINCT = ["accepted", "accepted-clipped", "harmful", "suspect"];
 
-class Recorder {
+export class Recorder {
   readonly rounds: Measured[] = [];
   #past: { lanes: Int16Array; coefficient: bigint }[] = [];
 
@@ -94,6 +94,19 @@ function shares(formula: Formula, { sites, inner, past, d }: Measured, standings
   }
 }
 
+/** What each site is paid by a formula over all rounds, of the trainers' pool. */
+export function paidBy(formula: Formula, rounds: readonly Measured[], sites: number): number[] {
+  const standings: Standing[] = [];
+  const paid: number[] = Array.from({ length: sites }, () => 0);
+  for (const round of rounds) {
+    shares(formula, round, standings).forEach((share, i) => {
+      const site = round.sites[i] as number;
+      paid[site] = (paid[site] as number) + share / rounds.length;
+    });
+  }
+  return paid;
+}
+
 export type FormulaRow = {
   readonly world: WorldName;
   readonly attack: string;
@@ -127,13 +140,10 @@ export async function formulaStudy(seeds: number): Promise<FormulaRow[]> {
         const recorder = new Recorder();
         await play({ world: of, spec, seed, attack, attackers, visit: (seen) => recorder.see(seen) });
         FORMULAS.forEach((formula, f) => {
-          const standings: Standing[] = [];
-          for (const round of recorder.rounds) {
-            shares(formula, round, standings).forEach((share, i) => {
-              const who = attackers.includes(round.sites[i] as number) ? "attackers" : "honest";
-              (got[f] as (typeof got)[number])[who] += share / recorder.rounds.length / seeds;
-            });
-          }
+          paidBy(formula, recorder.rounds, of.sites(seed).length).forEach((share, i) => {
+            const who = attackers.includes(i) ? "attackers" : "honest";
+            (got[f] as (typeof got)[number])[who] += share / seeds;
+          });
         });
       }
       FORMULAS.forEach((formula, f) => {

@@ -24,7 +24,7 @@ function sharesOf(world: WorldName, rule: Job["rule"], attack: Play): readonly n
   if (world !== "cohort") return SHARES;
   const onModel = attack === "absent" || (MODEL_ATTACKS as readonly Play[]).includes(attack);
   if (rule === DEFAULT_RULE) return onModel ? SHARES : [20];
-  return onModel ? [20] : [];
+  return onModel || (rule === "fedavg" && attack.startsWith("backdoor")) ? [20] : [];
 }
 
 /** One cell; its seeds are its rows. */

@@ -75,7 +75,7 @@ export function writeReport(figures: Figures, markdown: string, json: string): s
     text = text.replace(mark, (_, open, close) => `${open}${body}\n${close}`);
   }
   writeFileSync(markdown, text);
-  writeFileSync(json, `${JSON.stringify(machineReadable(figures, results), null, 1)}\n`);
+  writeFileSync(json, lines(machineReadable(figures, results)));
   return bars;
 }
 
@@ -237,14 +237,17 @@ function shapleyTable(rows: readonly ShapleyRow[]): string {
     .map((w) => {
       const of = rows.filter((r) => r.world === w);
       const sites = of[0]?.sites ?? [];
-      const known = of.flatMap((r) => (r.correlation === undefined ? [] : [r.correlation]));
+      const ranks = FORMULAS.map((formula) => {
+        const known = of.flatMap((r) => r.correlations.find((c) => c.formula === formula)?.rank ?? []);
+        return `${formula} ${mean(known).toFixed(2)} ± ${error(known).toFixed(2)}`;
+      });
       const value = (key: "values" | "pay", i: number) => mean(of.map((r) => r[key][i] as number));
       const line = sites.map((name, i) => [
         name,
         (1000 * value("values", i)).toFixed(0),
         (100 * value("pay", i)).toFixed(2),
       ]);
-      return `**${w}**: rank correlation ${mean(known).toFixed(2)} ± ${error(known).toFixed(2)} over ${known.length} seeds\n\n${table(["hospital", "Shapley value, thousandths of a nat", "pay, % of the pool"], line)}`;
+      return `**${w}**: rank correlation over ${of.length} seeds: ${ranks.join(", ")}\n\n${table(["hospital", "Shapley value, thousandths of a nat", "pay, % of the pool"], line)}`;
     })
     .join("\n\n");
 }
@@ -264,6 +267,17 @@ function formulaTables(rows: readonly FormulaRow[]): string {
       )}`;
     })
     .join("\n\n");
+}
+
+/** JSON with one line per row of each table, so that a change shows where it is. */
+function lines(tables: Record<string, unknown>): string {
+  const parts = Object.entries(tables).map(([name, value]) => {
+    const body = Array.isArray(value)
+      ? `[\n${value.map((row) => JSON.stringify(row)).join(",\n")}\n]`
+      : JSON.stringify(value);
+    return `${JSON.stringify(name)}: ${body}`;
+  });
+  return `{\n${parts.join(",\n")}\n}\n`;
 }
 
 /** Every cell with its means, and the seeds' own accuracies; enough to draw any table again. */

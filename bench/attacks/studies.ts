@@ -1,3 +1,4 @@
+import { FORMULAS, type Formula, paidBy, Recorder } from "./formulas.ts";
 import { MODEL_ATTACKS } from "./grid.ts";
 import { attackersOf, specFor } from "./jobs.ts";
 import { rankCorrelation, shapley } from "./shapley.ts";
@@ -52,7 +53,8 @@ export type ShapleyRow = {
   /** Sum over the rounds, nats; and of the trainers' pool. */
   readonly values: readonly number[];
   readonly pay: readonly number[];
-  readonly correlation: number | undefined;
+  /** Rank correlation of what each formula pays with the values; undefined where it pays nobody. */
+  readonly correlations: readonly { readonly formula: Formula; readonly rank: number | undefined }[];
 };
 
 export async function shapleyStudy(seeds: number): Promise<ShapleyRow[]> {
@@ -64,15 +66,20 @@ export async function shapleyStudy(seeds: number): Promise<ShapleyRow[]> {
     for (let seed = 1; seed <= seeds; seed++) {
       const sites = of.sites(seed);
       const values = sites.map(() => 0);
+      const recorder = new Recorder();
       const visit: NonNullable<Parameters<typeof play>[0]["visit"]> = async (seen) => {
+        recorder.see(seen);
         const found = await shapley(seen, spec.model.scaleBits);
         found.forEach((v, i) => {
           values[i] = (values[i] as number) + v;
         });
       };
       const { pay } = await play({ world: of, spec, seed, visit });
-      const correlation = rankCorrelation(values, pay);
-      rows.push({ world: name, seed, sites: sites.map((s) => s.name), values, pay, correlation });
+      const correlations = FORMULAS.map((formula) => ({
+        formula,
+        rank: rankCorrelation(values, paidBy(formula, recorder.rounds, sites.length)),
+      }));
+      rows.push({ world: name, seed, sites: sites.map((s) => s.name), values, pay, correlations });
     }
   }
   return rows;

@@ -1,8 +1,9 @@
+import { compareBigints, lowerMedian } from "../../consensus/round/integers.ts";
 import { lanesOf } from "../../consensus/round/model.ts";
 import { moveModel } from "../../consensus/round/optimiser.ts";
 import { weightedMean } from "../../consensus/round/rules/multi-krum.ts";
 import type { Part } from "../../consensus/round/rules/rule.ts";
-import { clipLanes, SCALE_ONE } from "../../consensus/round/select.ts";
+import { clipLanes, clipScale, SCALE_ONE } from "../../consensus/round/select.ts";
 import type { Round } from "./ledger.ts";
 
 /** How suspects of multi-Krum may enter: the variants of the study, of which the chain has "clipped". */
@@ -18,10 +19,13 @@ export function enter(
   turn: number,
 ): Int32Array {
   const { result, status } = round;
+  const central = result.updates.filter((_, i) => status[i] === "accepted").map((u) => u.norm2);
+  const target2 = lowerMedian(central, compareBigints) ?? 0n;
   const suspects = status.flatMap((s, i) => (s === "accepted-clipped" ? [i] : []));
   const parts = result.updates.flatMap((u, i): Part[] => {
     const lanes = lanesOf(blobs[i] as Uint8Array);
-    const clipped = () => clipLanes(lanes, u.scale);
+    const scale = clipScale(u.norm2, target2);
+    const clipped = () => clipLanes(lanes, scale);
     // Central ones count two, so that a half is a whole number.
     if (status[i] === "accepted") return [{ lanes: entry === "all-clipped" ? clipped() : lanes, weight: 2 }];
     if (status[i] !== "accepted-clipped") return [];
@@ -31,7 +35,7 @@ export function enter(
       case "full":
         return [{ lanes, weight: 2 }];
       case "clipped-to-twice":
-        return [{ lanes: clipLanes(lanes, Math.min(SCALE_ONE, 2 * u.scale)), weight: 2 }];
+        return [{ lanes: clipLanes(lanes, Math.min(SCALE_ONE, 2 * scale)), weight: 2 }];
       case "half":
         return [{ lanes: clipped(), weight: 1 }];
       case "in-turn":
