@@ -125,8 +125,9 @@ test("f_c flatterers and slanderers move the vote factor no further than some ho
   const points = (v: UpdateVote) => (v === HELPFUL ? 65_536n : v === NEUTRAL ? 32_768n : 0n);
   let met = 0;
   fc.assert(
-    fc.property(committees, ({ liars, honest, lies }) => {
-      const f = faults(honest.length);
+    fc.property(committees, ({ liars, honest: thought, quiet, lies }) => {
+      const f = faults(thought.length);
+      const honest = withVotes(thought, (v, member) => (member < quiet ? NO_VOTE : v === NO_VOTE ? NEUTRAL : v));
       const said = honest.flatMap((row, member) => {
         const vote = row[0] as UpdateVote;
         return member === 0 || liars.includes(member) || vote === NO_VOTE ? [] : [points(vote)];
