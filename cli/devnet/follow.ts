@@ -54,7 +54,9 @@ export async function follow(net: Processes, options: FollowOptions): Promise<Fo
       for (const node of options.crash) if (!node.stopped) await net.stop(node, "SIGKILL");
     }
     options.onProgress(seen);
-    if (seen.task && seen.task.status !== "active" && seen.task.status !== "queued") return seen;
+    // The task may have ended in a block after those that were read: its last round belongs to the report.
+    const over = seen.task && seen.task.status !== "active" && seen.task.status !== "queued";
+    if (over && height >= (seen.task?.endedAt ?? 0)) return seen;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
