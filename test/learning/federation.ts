@@ -1,12 +1,9 @@
-import { createHash } from "node:crypto";
+import { Ledger } from "../../bench/attacks/ledger.ts";
 import { faults } from "../../consensus/committee.ts";
-import { computeRound, type RecordedBlob } from "../../consensus/round/compute.ts";
-import { NO_STANDING } from "../../consensus/round/credit.ts";
-import { initialExponent, initialModel, parametersOf } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import type { Judgement } from "../../learning/judge.ts";
 import type { JudgeRequest, TrainRequest, TrainResult } from "../../learning/session.ts";
-import { HARMFUL, HELPFUL, type Metrics, NEUTRAL, type RoundResult, UPDATE_STATUS } from "../../types/round.ts";
+import { HARMFUL, HELPFUL, type Metrics, NEUTRAL, type RoundResult } from "../../types/round.ts";
 
 /** What a hospital does in a round; LearningSession does it from a file. */
 export type Hospital = {
@@ -22,8 +19,6 @@ export type RoundReport = {
   readonly model: Int32Array;
 };
 
-const hash = (text: string): Uint8Array => new Uint8Array(createHash("sha256").update(text).digest());
-
 /**
  * The chain's learning without the chain: hospitals train and judge, the chain's own selection makes the next model. Everyone is on the
  * committee, as in a small network.
@@ -35,13 +30,9 @@ export async function federate(
   seed: string,
   visit: (report: RoundReport) => boolean = () => true,
 ): Promise<Int32Array> {
-  let stored = initialModel(task, hash(seed));
-  let exponent = initialExponent(task);
-  let medianNorm = 0n;
-  let past: RecordedBlob[] = [];
-  const standings = hospitals.map(() => NO_STANDING);
+  const ledger = new Ledger(task, seed);
   for (let round = 1; round <= rounds; round++) {
-    const model = parametersOf(task, stored);
+    const { parameters: model, exponent, medianNorm } = ledger;
     const trained: TrainResult[] = [];
     for (const h of hospitals) trained.push(await h.train({ task, model, exponent, height: round }));
     const updates = trained.map(({ blob }, miner) => ({ miner, blob }));
@@ -49,46 +40,17 @@ export async function federate(
     for (const h of hospitals) judged.push(await h.judge?.({ task, model, exponent, medianNorm, updates }));
     const count = (miner: number, vote: number) =>
       judged.filter((j, member) => member !== miner && j?.votes[miner] === vote).length;
-    const outcome = computeRound({
-      spec: task,
-      seed: hash(`${seed}/${round}`),
-      model: stored,
-      exponent,
-      medianNorm,
-      committeeSize: hospitals.length,
-      updates: trained.map(({ blob, samples }, miner) => ({
-        miner,
-        institution: hash(`institution ${miner}`),
-        commitment: hash(`commitment ${round}/${miner}`),
-        harmful: count(miner, HARMFUL),
-        neutral: count(miner, NEUTRAL),
-        helpful: count(miner, HELPFUL),
-        samples,
+    const { result, status } = ledger.next(
+      trained.map(({ blob, samples }, miner) => ({
         blob,
-        standing: standings[miner]!,
+        samples,
+        votes: { harmful: count(miner, HARMFUL), neutral: count(miner, NEUTRAL), helpful: count(miner, HELPFUL) },
       })),
-      past,
-      notHeld: [],
-      pool: 1_000_000n,
-    });
-    if (outcome.failure !== undefined) throw new Error(`round ${round}: ${outcome.why}`);
-    const metrics = judged.flatMap((j) => (j?.metrics ? [j.metrics] : []));
-    const status = outcome.result.updates.map((u) => UPDATE_STATUS[u.status]!);
-    const go = visit({ round, metrics, result: outcome.result, status, model });
-    if (!go) return model;
-    stored = outcome.model;
-    past = outcome.result.updates.flatMap((u, i) =>
-      ["accepted", "accepted-clipped", "harmful"].includes(status[i]!)
-        ? [{ blob: trained[u.miner]!.blob, coefficient: u.weight * BigInt(u.scale) }]
-        : [],
     );
-    for (const u of outcome.result.updates) {
-      standings[u.miner] = { credit: BigInt.asIntN(64, u.credit), variance: u.variance };
-    }
-    exponent = outcome.result.nextExponent;
-    medianNorm = outcome.result.medianNorm;
+    const metrics = judged.flatMap((j) => (j?.metrics ? [j.metrics] : []));
+    if (!visit({ round, metrics, result, status, model })) return model;
   }
-  return parametersOf(task, stored);
+  return ledger.parameters;
 }
 
 /** Verdicts need this many votes of others: 2 f_c + 1. */
