@@ -58,8 +58,8 @@ export function scalarOf(bytes: Uint8Array): bigint | undefined {
   return value < q ? value : undefined;
 }
 
-export function scalarBytes(value: bigint): Uint8Array {
-  return Point.Fn.toBytes(Point.Fn.create(value));
+export function scalarBytes(value: bigint): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Point.Fn.toBytes(Point.Fn.create(value)));
 }
 
 /** 512 bits of hash modulo q: uniform but for 2^-259. */
