@@ -53,9 +53,15 @@ export async function runDevnet(
   process.on("SIGTERM", onSignal);
   let net: Processes | undefined;
   let keep = options.keep === true;
+  const remove = () => {
+    // A node that was just killed may still be writing.
+    if (!keep) rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+  };
   try {
     const made = await prepare(options, folder);
     net = new Processes(made.nodes, made.out);
+    // Whoever reads may go away (`pofl devnet | head`): this process ends at once then, after its nodes.
+    process.on("exit", remove);
     const crashes = options.attack?.kind === "crash" ? net.nodes.slice(-options.attack.count) : [];
     out.note(`Chain ${made.genesis.chainId}, ${net.nodes.length} nodes in ${made.out}`);
     out.note(`Follow it: pofl status --rpc http://127.0.0.1:${net.nodes[0]?.ports.rpc}`);
@@ -85,8 +91,9 @@ export async function runDevnet(
     await net?.stopAll();
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
+    process.off("exit", remove);
     if (keep) out.note(`Kept: ${folder}`);
-    else rmSync(folder, { recursive: true, force: true });
+    remove();
   }
 }
 

@@ -110,4 +110,23 @@ for (const signal of ["SIGINT", "SIGKILL"] as const) {
     }));
 }
 
+test("whoever reads its output goes away: it ends, its nodes with it, and nothing is left", () =>
+  inTmp(async (dir) => {
+    const child = spawn(process.execPath, [MAIN, "devnet"], {
+      env: { ...process.env, TMPDIR: dir },
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const exited = once(child, "exit");
+    try {
+      await once(child.stdout, "data");
+      child.stdout.destroy();
+      assert.equal(await exited, [0, null]);
+      await until("all nodes have ended", 20_000, () => livingIn(dir) === 0);
+      assert.equal(readdirSync(dir), []);
+    } finally {
+      child.kill("SIGTERM");
+      await exited;
+    }
+  }));
+
 test.run();
