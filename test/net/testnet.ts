@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createWriteStream, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -156,15 +156,26 @@ export class TestNet {
   }
 
   /** Waits until all these nodes have reached a height. */
-  reach(height: number, ms: number, nodes: readonly number[] = this.nodes.map((_, i) => i)): Promise<void> {
-    return until(`height ${height} on ${nodes.join(", ")}`, ms, async () => {
-      const heights = await Promise.all(nodes.map((i) => this.height(i)));
+  async reach(height: number, ms: number, nodes: readonly number[] = this.nodes.map((_, i) => i)): Promise<void> {
+    let heights: readonly number[] = [];
+    const reached = async () => {
+      heights = await Promise.all(nodes.map((i) => this.height(i)));
       return heights.every((h) => h >= height);
+    };
+    await until(`height ${height} on ${nodes.join(", ")}`, ms, reached).catch((cause) => {
+      // The folder is gone when somebody reads this: what the slowest said last is all there is.
+      const slowest = nodes[heights.indexOf(Math.min(...heights))] as number;
+      const alive = this.nodes[slowest]?.process ? "running" : "not running";
+      const tail = this.logs(slowest).trimEnd().split("\n").slice(-8).join("\n");
+      throw new Error(
+        `${cause.message}: at ${heights.join(", ")}; node ${slowest} is ${alive}, and said last:\n${tail}`,
+      );
     });
   }
 
   logs(i: number): string {
-    return readFileSync((this.nodes[i] as Node).log, "utf8");
+    const { log } = this.nodes[i] as Node;
+    return existsSync(log) ? readFileSync(log, "utf8") : "";
   }
 
   async close(): Promise<void> {
