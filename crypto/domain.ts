@@ -39,6 +39,12 @@ export const DOMAINS = {
   precommit: { type: 7, version: 1 },
   possession: { type: 8, version: 1 },
   certificate: { type: 9, version: 1 },
+  dealtShare: { type: 10, version: 1 },
+  deal: { type: 11, version: 1 },
+  keyStatement: { type: 12, version: 1 },
+  approval: { type: 13, version: 1 },
+  signatureShare: { type: 14, version: 1 },
+  consent: { type: 15, version: 1 },
 } as const satisfies Record<string, { readonly type: number; readonly version: number }>;
 export type Domain = keyof typeof DOMAINS;
 
