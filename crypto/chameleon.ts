@@ -33,16 +33,23 @@ export type ChameleonOpening = {
   readonly s: Uint8Array;
 };
 
+/** The element that 32 canonical bytes stand for; undefined for any others, and for the identity, which is never a key. */
+export function elementOf(bytes: Uint8Array): GroupElement | undefined {
+  try {
+    const point = Point.fromBytes(bytes);
+    return point.is0() ? undefined : point;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * A public key as a point.
  * @throws PoflError BAD_KEY when it is no canonical encoding, or the identity, under which everybody knows the trapdoor
  */
 export function chameleonKey(publicKey: Uint8Array): GroupElement {
-  let point: GroupElement | undefined;
-  try {
-    point = Point.fromBytes(publicKey);
-  } catch {}
-  if (!point || point.is0()) {
+  const point = elementOf(publicKey);
+  if (!point) {
     throw new PoflError(
       "BAD_KEY",
       "the redaction key is no element of the group, or its identity: take it from the ceremony",
@@ -62,8 +69,8 @@ export function scalarBytes(value: bigint): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Point.Fn.toBytes(Point.Fn.create(value)));
 }
 
-/** 512 bits of hash modulo q: uniform but for 2^-259. */
-function hashToScalar(tag: string, ...parts: readonly Uint8Array[]): bigint {
+/** 512 bits of hash modulo q: uniform but for 2^-259. The parts have fixed lengths, as in `taggedHash`. */
+export function hashToScalar(tag: string, ...parts: readonly Uint8Array[]): bigint {
   const seed = taggedHash(tag, ...parts);
   const wide = createHash("sha512").update(seed).digest();
   return BigInt(`0x${wide.toString("hex")}`) % q;
