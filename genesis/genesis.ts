@@ -2,7 +2,7 @@ import { z } from "zod";
 import { addressOf } from "../crypto/domain.ts";
 import { checkPublicKey } from "../crypto/ed25519.ts";
 import { taggedHash } from "../crypto/hash.ts";
-import { MAX_MONIKER_BYTES, MAX_TASK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
+import { MAX_CUSTODIANS, MAX_MONIKER_BYTES, MAX_TASK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
 import { fromHex, type Hash, toHex } from "../types/primitives.ts";
 import { leastUpdates } from "./aggregation.ts";
 import {
@@ -48,6 +48,15 @@ const consensus = z.strictObject({
   jailHeights: wholeSchema(1, 10_000_000),
   /** Heights for which the blobs of updates are kept. */
   retentionHeights: wholeSchema(1, 10_000_000),
+  /**
+   * Heights from a request for redaction to the first at which it can be executed (for the reason "emergency", which only regulators may
+   * give: another), in which validators may object; and for how many more it can be.
+   */
+  redaction: z.strictObject({
+    delay: wholeSchema(1, 10_000_000),
+    emergencyDelay: wholeSchema(1, 10_000_000),
+    window: wholeSchema(1, 100_000_000),
+  }),
 });
 
 const economy = z
@@ -89,7 +98,13 @@ export const genesisSchema = z
     economy,
     /** Keys that certify institutions; none = an open network where stake alone limits identities. */
     registrars: z.array(hexSchema(32)).max(16).default([]),
-    custodians: z.strictObject({ keys: z.array(hexSchema(32)).max(64), threshold: wholeSchema(0, 64) }),
+    /** Accounts that may ask for the redaction of any record. */
+    regulators: z.array(hexSchema(20)).max(16).default([]),
+    /** Custodian keys of those who make the first key of editable records; none = a chain without records. */
+    custodians: z.strictObject({
+      keys: z.array(hexSchema(32)).max(MAX_CUSTODIANS),
+      threshold: wholeSchema(0, MAX_CUSTODIANS),
+    }),
     validators: z.array(validator).min(1).max(MAX_VALIDATORS),
     accounts: z.array(z.strictObject({ address: hexSchema(20), balance: amountSchema })).max(100_000),
     /** The first task and what it may spend. */

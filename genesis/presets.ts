@@ -43,6 +43,9 @@ export const CONSORTIUM: Pick<Genesis, "consensus" | "economy"> = {
     jailHeights: 600,
     // 1,000 rounds of updates for whoever audits or catches up by recomputing; 100 updates of 64 KiB each are 6 GiB.
     retentionHeights: 1_000,
+    // A day for validators to see a request and object; a minute where a regulator calls it an emergency. Then a month, within which data
+    // protection law wants an answer (GDPR article 12(3)).
+    redaction: { delay: 86_400, emergencyDelay: 60, window: 2_592_000 },
   },
   economy: {
     // 100 tokens a learning round, halved each million rounds: at most 200 million ever (2·10^14 units, far below 2^63).
@@ -71,6 +74,7 @@ export type GenesisOptions = {
   readonly accounts: readonly Genesis["accounts"][number][];
   readonly task?: { readonly spec: TaskSpec; readonly escrow: string } | undefined;
   readonly registrars?: readonly string[];
+  readonly regulators?: readonly string[];
   readonly custodians?: { readonly keys: readonly string[]; readonly threshold: number };
   readonly bootnodes?: readonly string[];
   readonly allowlist?: readonly string[];

@@ -98,7 +98,7 @@ export function blockId(header: Header): Hash {
   return Header.hashTreeRoot(header);
 }
 
-/** Roots of the body as the header must name them. `recordRoot` is that of an empty list until records exist. */
+/** Roots of the body as the header must name them. `recordRoot` follows from the transactions and what became of them. */
 export function bodyRoots(
   block: Pick<Block, "txs" | "learning" | "evidence" | "lastCommit">,
 ): Pick<Header, "txRoot" | "attestationRoot" | "resultRoot" | "evidenceRoot" | "lastCommitRoot"> {

@@ -23,3 +23,18 @@ export const MAX_MINERS = 2 ** 16;
 export const MAX_TASKS = 2 ** 20;
 /** Punished heights that one miner record remembers; each took a share of the stake, so few are left to take. */
 export const MAX_SLASHED_HEIGHTS = 32;
+/** Custodians of one key, and those of one ceremony on either side. */
+export const MAX_CUSTODIANS = 64;
+/** A record's padded payload; pulled in one frame. */
+export const MAX_RECORD_BYTES = 256 * 1024;
+/** Payloads are padded to a multiple of this: the length of what was erased must not tell a short answer. */
+export const RECORD_STEP_BYTES = 1024;
+/** Padded payloads of one block together: everyone fetches them before voting. */
+export const MAX_RECORD_BYTES_PER_BLOCK = 4 * 1024 * 1024;
+export const MAX_RECORDS = 2 ** 32;
+export const MAX_REQUESTS = 2 ** 32;
+/** Keys of custodians, and ceremonies for them. */
+export const MAX_EPOCHS = 2 ** 16;
+export const MAX_CEREMONIES = 2 ** 16;
+/** Edits of one record: each writes its entry anew. */
+export const MAX_EDITS = 1024;

@@ -1,8 +1,15 @@
 import { ContainerNodeStructType, ContainerType, ListBasicType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
+import { CeremonyPlan } from "./ceremony.ts";
 import {
   MAX_ACCOUNTS,
+  MAX_CEREMONIES,
+  MAX_CUSTODIANS,
+  MAX_EDITS,
+  MAX_EPOCHS,
   MAX_MINERS,
   MAX_MONIKER_BYTES,
+  MAX_RECORDS,
+  MAX_REQUESTS,
   MAX_SLASHED_HEIGHTS,
   MAX_TASK_BYTES,
   MAX_TASKS,
@@ -111,9 +118,114 @@ export const Task = new ContainerType(
   { typeName: "Task" },
 );
 
+/** An editable record as it stands. */
+export const RecordEntry = new ContainerType(
+  {
+    label: Bytes32,
+    sender: Bytes20,
+    /** All zero = nobody. */
+    subject: Bytes20,
+    /** Height of the block that made it. */
+    height: U53,
+    /** Of the custodians' key. */
+    epoch: U32,
+    /** C: never changes. */
+    digest: Bytes32,
+    /** Edits so far. */
+    version: U32,
+    /** Of the payload as it is now, and its padded length; 0 = erased. */
+    cm: Bytes32,
+    length: U32,
+    /** Requests that were executed, by index, oldest first. */
+    edits: new ListBasicType(U32, MAX_EDITS),
+  },
+  { typeName: "RecordEntry" },
+);
+
+export const REQUEST_STATUS = ["open", "executed", "stopped"] as const;
+export type RequestStatus = (typeof REQUEST_STATUS)[number];
+
+/** A request for redaction. */
+export const RequestEntry = new ContainerType(
+  {
+    /** Of the transaction that asked. */
+    id: Bytes32,
+    label: Bytes32,
+    requester: Bytes20,
+    /** Version of the record that it would replace. */
+    version: U32,
+    reason: U8,
+    cm: Bytes32,
+    length: U32,
+    askedAt: U53,
+    /** First and last height at which it can be executed. */
+    opensAt: U53,
+    lapsesAt: U53,
+    status: U8,
+    /** Height at which it was executed or stopped. */
+    endedAt: U53,
+    /** Miners that objected, by index. */
+    objections: new ListBasicType(U32, MAX_VALIDATORS),
+    /** Custodian keys that approved the edit. */
+    approvals: new ListCompositeType(Bytes32, MAX_CUSTODIANS),
+  },
+  { typeName: "RequestEntry" },
+);
+
+const Points = new ListCompositeType(Bytes32, MAX_CUSTODIANS);
+
+/** A key of custodians; its index is the epoch. */
+export const KeyEpoch = new ContainerType(
+  {
+    publicKey: Bytes32,
+    /** Times that it was handed to new custodians. */
+    generation: U32,
+    threshold: U32,
+    /** Custodian keys (Ed25519) of those who hold shares now, in the order of their numbers. */
+    keys: Points,
+    /** Public polynomial of the shares, [0] = publicKey; and each share times G. */
+    commitments: Points,
+    verifyingShares: Points,
+    /** Root of the deals of its last ceremony. */
+    transcript: Bytes32,
+    registeredAt: U53,
+    /** Height since which these custodians hold it. */
+    since: U53,
+  },
+  { typeName: "KeyEpoch" },
+);
+
+export const Deal = new ContainerType(
+  { custodian: Bytes32, envelopeKey: Bytes32, commitments: Points },
+  { typeName: "Deal" },
+);
+export const Deals = new ListCompositeType(Deal, 2 * MAX_CUSTODIANS);
+
+export const CEREMONY_STATUS = ["open", "done", "failed"] as const;
+export type CeremonyStatus = (typeof CEREMONY_STATUS)[number];
+
+export const Ceremony = new ContainerType(
+  {
+    id: Bytes32,
+    plan: CeremonyPlan,
+    startedAt: U53,
+    status: U8,
+    endedAt: U53,
+    /** In the order in which they came. */
+    deals: Deals,
+    /** Custodian key of who is proven to have dealt a bad share; all zero = nobody. */
+    culprit: Bytes32,
+  },
+  { typeName: "Ceremony" },
+);
+
 export const Accounts = new ListCompositeType(Account, MAX_ACCOUNTS);
 export const Miners = new ListCompositeType(Miner, MAX_MINERS);
 export const Tasks = new ListCompositeType(Task, MAX_TASKS);
+export const RecordEntries = new ListCompositeType(RecordEntry, MAX_RECORDS);
+export const RequestEntries = new ListCompositeType(RequestEntry, MAX_REQUESTS);
+export const KeyEpochs = new ListCompositeType(KeyEpoch, MAX_EPOCHS);
+export const Ceremonies = new ListCompositeType(Ceremony, MAX_CEREMONIES);
 
 /** Append-only lists in order of creation, so that a record keeps its index and its proof path. */
 export const ChainState = new ContainerType(
@@ -132,6 +244,10 @@ export const ChainState = new ContainerType(
     accounts: Accounts,
     miners: Miners,
     tasks: Tasks,
+    records: RecordEntries,
+    requests: RequestEntries,
+    epochs: KeyEpochs,
+    ceremonies: Ceremonies,
   },
   { typeName: "ChainState" },
 );
@@ -142,3 +258,8 @@ export type RecordedUpdate = ValueOf<typeof RecordedUpdate>;
 export type Standing = ValueOf<typeof Standing>;
 export type Task = ValueOf<typeof Task>;
 export type ChainState = ValueOf<typeof ChainState>;
+export type RecordEntry = ValueOf<typeof RecordEntry>;
+export type RequestEntry = ValueOf<typeof RequestEntry>;
+export type KeyEpoch = ValueOf<typeof KeyEpoch>;
+export type Deal = ValueOf<typeof Deal>;
+export type Ceremony = ValueOf<typeof Ceremony>;

@@ -1,6 +1,8 @@
 import { ContainerType, UnionType, type ValueOf } from "@chainsafe/ssz";
+import { CustodianComplain, CustodianDeal, CustodianRegister, CustodianRotate } from "./ceremony.ts";
 import { MAX_MONIKER_BYTES, MAX_TASK_BYTES } from "./limits.ts";
 import { Bytes20, Bytes32, Bytes64, bytesUpTo, U53, U64 } from "./primitives.ts";
+import { RecordTx, RedactExecute, RedactObject, RedactRequest } from "./record.ts";
 
 export const Transfer = new ContainerType({ to: Bytes20, amount: U64 }, { typeName: "Transfer" });
 
@@ -36,10 +38,27 @@ export const TaskPublish = new ContainerType(
 export const TaskFund = new ContainerType({ task: Bytes32, amount: U64 }, { typeName: "TaskFund" });
 export const TaskCancel = new ContainerType({ task: Bytes32 }, { typeName: "TaskCancel" });
 
-/** The selector of each payload in the union; the wire format, so never renumbered. */
-export const TX_KINDS = ["transfer", "bond", "unbond", "unjail", "task-publish", "task-fund", "task-cancel"] as const;
-export type TxKind = (typeof TX_KINDS)[number];
-export const TxPayload = new UnionType([Transfer, Bond, Unbond, Unjail, TaskPublish, TaskFund, TaskCancel]);
+/** Every kind with its payload. The selector in the union is the place here: the wire format, so never reordered. */
+const PAYLOADS = {
+  transfer: Transfer,
+  bond: Bond,
+  unbond: Unbond,
+  unjail: Unjail,
+  "task-publish": TaskPublish,
+  "task-fund": TaskFund,
+  "task-cancel": TaskCancel,
+  record: RecordTx,
+  "redact-request": RedactRequest,
+  "redact-object": RedactObject,
+  "redact-execute": RedactExecute,
+  "custodian-deal": CustodianDeal,
+  "custodian-complain": CustodianComplain,
+  "custodian-register": CustodianRegister,
+  "custodian-rotate": CustodianRotate,
+} as const;
+export type TxKind = keyof typeof PAYLOADS;
+export const TX_KINDS = Object.keys(PAYLOADS) as TxKind[];
+export const TxPayload = new UnionType(Object.values(PAYLOADS));
 
 export const TxBody = new ContainerType(
   {
@@ -67,14 +86,7 @@ export type TxBody = ValueOf<typeof TxBody>;
 export type Tx = ValueOf<typeof Tx>;
 
 /** A payload as a discriminated union, so that a switch over it is exhaustive. */
-export type TypedPayload =
-  | { kind: "transfer"; value: Transfer }
-  | { kind: "bond"; value: Bond }
-  | { kind: "unbond"; value: Unbond }
-  | { kind: "unjail"; value: Unjail }
-  | { kind: "task-publish"; value: TaskPublish }
-  | { kind: "task-fund"; value: TaskFund }
-  | { kind: "task-cancel"; value: TaskCancel };
+export type TypedPayload = { [K in TxKind]: { kind: K; value: ValueOf<(typeof PAYLOADS)[K]> } }[TxKind];
 
 export function typedPayload(payload: TxBody["payload"]): TypedPayload {
   return { kind: TX_KINDS[payload.selector], value: payload.value } as TypedPayload;

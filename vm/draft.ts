@@ -5,15 +5,23 @@ import { keyOf, type Table } from "./table.ts";
 import {
   type At,
   at,
+  type Entries,
   engagedBy,
+  INDEX_NAMES,
   type Indexes,
+  type IndexName,
   isOpen,
+  KEYS,
+  type KeyedList,
+  type ListName,
   MINER_KEYS,
   type MinerKey,
+  perList,
   type Singles,
   type StateParts,
   type StateView,
   statusOf,
+  type Tables,
 } from "./view.ts";
 
 /** Changed records of one list over the parent's table. */
@@ -39,17 +47,8 @@ class TableDraft<T extends object> {
 /** A state under way: reads see the writes so far, `atomically` takes back what a failing step wrote, `seal` ends it. */
 export class Draft implements StateView {
   readonly #parent: StateParts;
-  readonly #accounts: TableDraft<Account>;
-  readonly #miners: TableDraft<Miner>;
-  readonly #tasks: TableDraft<Task>;
-  readonly #added: Record<keyof Indexes, Map<string, number>> = {
-    accounts: new Map(),
-    miners: new Map(),
-    institution: new Map(),
-    consensusKey: new Map(),
-    vrfKey: new Map(),
-    tasks: new Map(),
-  };
+  readonly #tables: { readonly [N in ListName]: TableDraft<Entries[N]> };
+  readonly #added = new Map<IndexName, Map<string, number>>(INDEX_NAMES.map((name) => [name, new Map()]));
   #singles: Readonly<Singles>;
   #open: readonly number[];
   /** While a step runs: how to take back each of its writes, oldest first. */
@@ -57,9 +56,7 @@ export class Draft implements StateView {
 
   constructor(parent: StateParts) {
     this.#parent = parent;
-    this.#accounts = new TableDraft(parent.accounts);
-    this.#miners = new TableDraft(parent.miners);
-    this.#tasks = new TableDraft(parent.tasks);
+    this.#tables = perList((list) => new TableDraft(parent.tables[list] as Table<object>)) as never;
     this.#singles = parent.singles;
     this.#open = parent.open;
   }
@@ -68,38 +65,61 @@ export class Draft implements StateView {
     return this.#singles;
   }
   account(address: Address): At<Account> | undefined {
-    return at(this.#accounts, this.#indexOf("accounts", address));
+    return at(this.#tables.accounts, this.#indexOf("accounts", address));
   }
   *accounts(): Generator<At<Account>> {
-    for (let i = 0; i < this.#accounts.length; i++) yield at(this.#accounts, i) as At<Account>;
+    for (let i = 0; i < this.#tables.accounts.length; i++) yield at(this.#tables.accounts, i) as At<Account>;
   }
   miner(address: Address): At<Miner> | undefined {
-    return at(this.#miners, this.#indexOf("miners", address));
+    return at(this.#tables.miners, this.#indexOf("miners", address));
   }
   minerAt(index: number): Readonly<Miner> | undefined {
-    return this.#miners.get(index);
+    return this.#tables.miners.get(index);
   }
   bondedBy(what: MinerKey, key: Uint8Array): At<Miner> | undefined {
-    return engagedBy(at(this.#miners, this.#indexOf(what, key)), what, key);
+    return engagedBy(at(this.#tables.miners, this.#indexOf(what, key)), what, key);
   }
   *miners(): Generator<At<Miner>> {
-    for (let i = 0; i < this.#miners.length; i++) yield at(this.#miners, i) as At<Miner>;
+    for (let i = 0; i < this.#tables.miners.length; i++) yield at(this.#tables.miners, i) as At<Miner>;
   }
   task(id: Hash): At<Task> | undefined {
-    return at(this.#tasks, this.#indexOf("tasks", id));
+    return at(this.#tables.tasks, this.#indexOf("tasks", id));
   }
   taskAt(index: number): Readonly<Task> {
-    return this.#tasks.get(index) as Task;
+    return this.#tables.tasks.get(index) as Task;
   }
   *tasks(): Generator<At<Task>> {
-    for (let i = 0; i < this.#tasks.length; i++) yield at(this.#tasks, i) as At<Task>;
+    for (let i = 0; i < this.#tables.tasks.length; i++) yield at(this.#tables.tasks, i) as At<Task>;
   }
   *openTasks(): Generator<At<Task>> {
-    for (const index of this.#open) yield at(this.#tasks, index) as At<Task>;
+    for (const index of this.#open) yield at(this.#tables.tasks, index) as At<Task>;
   }
   activeTask(): At<Task> | undefined {
     for (const task of this.openTasks()) if (statusOf(task.record) === "active") return task;
     return undefined;
+  }
+
+  find<N extends KeyedList>(list: N, key: Uint8Array): At<Entries[N]> | undefined {
+    return at<Entries[N]>(this.#tables[list], this.#indexOf(list, key));
+  }
+  entry<N extends ListName>(list: N, index: number): Readonly<Entries[N]> | undefined {
+    return this.#tables[list].get(index);
+  }
+  count(list: ListName): number {
+    return this.#tables[list].length;
+  }
+
+  /** Replaces an entry; its key stays. */
+  set<N extends "records" | "requests" | "epochs" | "ceremonies">(list: N, index: number, entry: Entries[N]): void {
+    this.#set<Entries[N]>(this.#tables[list], index, entry);
+  }
+
+  /** Appends an entry and returns its index. @throws PoflError TX_STATE_FULL */
+  add<N extends "records" | "requests" | "epochs" | "ceremonies">(list: N, entry: Entries[N]): number {
+    const index = this.#push<Entries[N]>(this.#tables[list], entry);
+    const key = (KEYS as { [L in ListName]?: (entry: never) => Uint8Array })[list];
+    if (key) this.#index(list as KeyedList, key(entry as never), index);
+    return index;
   }
 
   setSingles(patch: Partial<Singles>): void {
@@ -111,19 +131,19 @@ export class Draft implements StateView {
   }
 
   setAccount(index: number, record: Account): void {
-    this.#set(this.#accounts, index, record);
+    this.#set(this.#tables.accounts, index, record);
   }
 
   setMiner(index: number, record: Miner): void {
-    const before = this.#miners.get(index);
-    this.#set(this.#miners, index, record);
+    const before = this.#tables.miners.get(index);
+    this.#set(this.#tables.miners, index, record);
     for (const what of MINER_KEYS) {
       if (before?.[what] !== record[what]) this.#index(what, record[what], index);
     }
   }
 
   setTask(index: number, record: Task): void {
-    this.#set(this.#tasks, index, record);
+    this.#set(this.#tables.tasks, index, record);
     const open = this.#open;
     if (open.includes(index) === isOpen(record)) return;
     this.#journal?.push(() => {
@@ -134,17 +154,17 @@ export class Draft implements StateView {
   }
 
   addAccount(record: Account): void {
-    this.#index("accounts", record.address, this.#push(this.#accounts, record));
+    this.#index("accounts", record.address, this.#push(this.#tables.accounts, record));
   }
 
   addMiner(record: Miner): void {
-    const index = this.#push(this.#miners, undefined);
+    const index = this.#push(this.#tables.miners, undefined);
     this.#index("miners", record.address, index);
     this.setMiner(index, record);
   }
 
   addTask(record: Task): void {
-    const index = this.#push(this.#tasks, undefined);
+    const index = this.#push(this.#tables.tasks, undefined);
     this.#index("tasks", record.id, index);
     this.setTask(index, record);
   }
@@ -188,37 +208,24 @@ export class Draft implements StateView {
   /** What a State is made of: `new State(draft.seal())`. The draft can be used further; the parts don't change with it. */
   seal(): StateParts {
     const { indexes } = this.#parent;
-    const added = this.#added;
+    const added = (name: IndexName) => [name, indexes[name].with(this.#added.get(name) as Map<string, number>)];
     return {
       singles: this.#singles,
-      accounts: this.#accounts.seal(),
-      miners: this.#miners.seal(),
-      tasks: this.#tasks.seal(),
-      indexes: {
-        accounts: indexes.accounts.with(added.accounts),
-        miners: indexes.miners.with(added.miners),
-        institution: indexes.institution.with(added.institution),
-        consensusKey: indexes.consensusKey.with(added.consensusKey),
-        vrfKey: indexes.vrfKey.with(added.vrfKey),
-        tasks: indexes.tasks.with(added.tasks),
-      },
+      tables: perList((list) => this.#tables[list].seal()) as Tables,
+      indexes: Object.fromEntries(INDEX_NAMES.map(added)) as Indexes,
       open: this.#open,
-      changed: {
-        accounts: new Set(this.#accounts.changed.keys()),
-        miners: new Set(this.#miners.changed.keys()),
-        tasks: new Set(this.#tasks.changed.keys()),
-      },
+      changed: perList((list) => new Set(this.#tables[list].changed.keys())),
     };
   }
 
-  #indexOf(name: keyof Indexes, key: Uint8Array): number | undefined {
+  #indexOf(name: IndexName, key: Uint8Array): number | undefined {
     const text = keyOf(key);
-    return this.#added[name].get(text) ?? this.#parent.indexes[name].get(text);
+    return this.#added.get(name)?.get(text) ?? this.#parent.indexes[name].get(text);
   }
 
-  #index(name: keyof Indexes, key: Uint8Array, index: number): void {
+  #index(name: IndexName, key: Uint8Array, index: number): void {
     const text = keyOf(key);
-    const map = this.#added[name];
+    const map = this.#added.get(name) as Map<string, number>;
     this.#restoreLater(map, text);
     map.set(text, index);
   }

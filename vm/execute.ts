@@ -1,9 +1,10 @@
 import type { Genesis } from "../genesis/genesis.ts";
 import type { Receipt, Validator } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
+import { MAX_RECORD_BYTES_PER_BLOCK } from "../types/limits.ts";
 import { type Address, bytesEqual, type Hash, type Height, toHex } from "../types/primitives.ts";
 import type { Learning, Metrics } from "../types/round.ts";
-import type { Tx } from "../types/tx.ts";
+import { type Tx, typedPayload } from "../types/tx.ts";
 import type { DoubleVote } from "../types/vote.ts";
 import type { Draft } from "./draft.ts";
 import { punish } from "./evidence.ts";
@@ -13,7 +14,7 @@ import { issuance, payRewards, roundBounty, trainersPool } from "./rewards.ts";
 import { payUnbonded } from "./stake.ts";
 import { State } from "./state.ts";
 import { activated, endTask, failHeight, firstInQueue, refund, specOf, verdict } from "./tasks.ts";
-import { applyTx } from "./transactions.ts";
+import { applyTx, sidecarLength } from "./transactions.ts";
 import { committeeSize, validatorSet } from "./validators.ts";
 import { statusOf } from "./view.ts";
 
@@ -85,6 +86,8 @@ function checkInput(state: State, input: BlockInput, validators: readonly Valida
   if (new Set(input.committee.map(toHex)).size !== input.committee.length || !input.committee.every(isValidator)) {
     refuse("the committee names someone twice, or someone who is no validator");
   }
+  const beside = input.txs.reduce((sum, tx) => sum + sidecarLength(typedPayload(tx.body.payload)), 0);
+  if (beside > MAX_RECORD_BYTES_PER_BLOCK) refuse(`${beside} bytes of records go with it`);
   const seats = committeeSize(validators, genesis);
   if (input.committee.length > seats) refuse(`${input.committee.length} members of a committee of ${seats}`);
 }

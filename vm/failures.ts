@@ -36,6 +36,32 @@ export const TX_FAILURES = [
   "TX_TASK_ENDED",
   "TX_NOT_PUBLISHER",
   "TX_STATE_FULL", // a list of the state is at its limit
+  "TX_NO_CUSTODIANS", // no key of custodians is registered yet: records can't be made
+  "TX_WRONG_EPOCH", // a record under a key that is not the latest
+  "TX_BAD_LEAF", // its opening does not open its digest, or its length can't be
+  "TX_UNKNOWN_RECORD", // no record has this label; transfers, tasks, updates, votes and models have none
+  "TX_BAD_REQUEST", // unknown reason, impossible length, or an erasure with a commitment to something
+  "TX_NOT_ENTITLED", // neither sender, subject nor regulator; or an emergency that no regulator sees
+  "TX_RECORD_CHANGED", // the record has been edited since: ask again
+  "TX_UNKNOWN_REQUEST",
+  "TX_REQUEST_EXECUTED", // already
+  "TX_REQUEST_STOPPED", // by objections
+  "TX_REQUEST_LAPSED", // its window is over
+  "TX_REQUEST_TOO_EARLY", // its delay is not over
+  "TX_TOO_FEW_APPROVALS", // below the threshold of the current custodians
+  "TX_BAD_APPROVAL", // not of a current custodian, out of order, or not over this opening
+  "TX_BAD_OPENING", // does not open the record's digest to what was asked for
+  "TX_NOT_VALIDATOR", // only validators of the next height may object
+  "TX_ALREADY_OBJECTED",
+  "TX_BAD_PLAN", // a ceremony that can't be: wrong epoch, generation, keys or threshold
+  "TX_BAD_DEAL", // not signed by a custodian of the ceremony, or commitments or proof are bad
+  "TX_ALREADY_DEALT",
+  "TX_ENOUGH_DEALERS", // as many custodians as the threshold asks for hand their shares over already
+  "TX_UNKNOWN_CEREMONY",
+  "TX_CEREMONY_OVER",
+  "TX_CEREMONY_INCOMPLETE", // not everyone has dealt
+  "TX_BAD_COMPLAINT", // it proves nothing against the dealer
+  "TX_BAD_STATEMENT", // another key than the deals give, or not signed by all
 ] as const;
 
 export type TxInvalid = (typeof TX_INVALID)[number];

@@ -4,17 +4,18 @@ import { PoflError } from "../types/errors.ts";
 import { bytesEqual, type Hash } from "../types/primitives.ts";
 import { ChainState } from "../types/state.ts";
 import type { State } from "./state.ts";
-import { ACCOUNTS, MINERS, TASKS } from "./view.ts";
+import type { TableKind } from "./table.ts";
+import { type Entries, LISTS, type ListName } from "./view.ts";
 
 /** Merkle proofs of single records against the state root in a header (SSZ, consensus-specs "merkle-proofs"). */
 
-export type RecordKind = "accounts" | "miners" | "tasks";
-const KINDS = { accounts: ACCOUNTS, miners: MINERS, tasks: TASKS };
+export type RecordKind = ListName;
+const KINDS: { readonly [N in ListName]: TableKind<Entries[N]> } = LISTS;
 
 export type StateProof = {
   readonly kind: RecordKind;
   readonly index: number;
-  /** The record as SSZ bytes of an Account, Miner or Task. */
+  /** The record as SSZ bytes of an entry of the list. */
   readonly record: Uint8Array;
   /** Sibling hashes from the record up to the root. */
   readonly branch: readonly Hash[];
@@ -29,9 +30,12 @@ function gindexOf(kind: RecordKind, index: number): bigint {
 
 /** @throws PoflError NOT_FOUND */
 export function prove(state: State, kind: RecordKind, index: number): StateProof {
-  const record = state.parts[kind].get(index);
+  const record = state.parts.tables[kind].get(index);
   if (!record) {
-    throw new PoflError("NOT_FOUND", `there are ${state.parts[kind].length} ${kind}, none has the index ${index}`);
+    throw new PoflError(
+      "NOT_FOUND",
+      `there are ${state.parts.tables[kind].length} ${kind}, none has the index ${index}`,
+    );
   }
   const bytes = KINDS[kind].element.serialize(record as never);
   return { kind, index, record: bytes, branch: new Tree(state.node()).getSingleProof(gindexOf(kind, index)) };

@@ -2,7 +2,7 @@ import { addressOf, txId, verifyMessage } from "../crypto/domain.ts";
 import type { Genesis } from "../genesis/genesis.ts";
 import type { Receipt } from "../types/block.ts";
 import { isPoflError, PoflError } from "../types/errors.ts";
-import { MAX_TX_BYTES } from "../types/limits.ts";
+import { MAX_RECORD_BYTES_PER_BLOCK, MAX_TX_BYTES } from "../types/limits.ts";
 import {
   type Address,
   type Amount,
@@ -13,10 +13,12 @@ import {
   toHex,
 } from "../types/primitives.ts";
 import type { Task } from "../types/state.ts";
-import { type TaskCancel, type TaskFund, type TaskPublish, Tx, typedPayload } from "../types/tx.ts";
+import { type TaskCancel, type TaskFund, type TaskPublish, Tx, type TypedPayload, typedPayload } from "../types/tx.ts";
+import { complain, deal, register, rotate } from "./custodians.ts";
 import type { Draft } from "./draft.ts";
 import { failTx, failureCode, type TxInvalid } from "./failures.ts";
 import { economyOf } from "./params.ts";
+import { execute, object, record, request } from "./records.ts";
 import { bond, unbond, unjail } from "./stake.ts";
 import type { State } from "./state.ts";
 import { endTask, newTask, readSpec } from "./tasks.ts";
@@ -25,7 +27,17 @@ import { type At, isOpen, statusCode, statusOf } from "./view.ts";
 
 export type TxContext = { readonly genesis: Genesis; readonly genesisHash: Hash; readonly height: Height };
 
-/** The least fee of a transaction of this size in bytes. */
+/** The bytes that a fee pays for: the encoded transaction, and what travels beside it. */
+export function feeSize(tx: Tx): number {
+  return Tx.value_serializedSize(tx) + sidecarLength(typedPayload(tx.body.payload));
+}
+
+/** Bytes of the padded payload that goes with a record, or with a request that puts another in its place. */
+export function sidecarLength(payload: TypedPayload): number {
+  return payload.kind === "record" || payload.kind === "redact-request" ? payload.value.length : 0;
+}
+
+/** The least fee for so many bytes. */
 export function minimumFee(genesis: Genesis, size: number): Amount {
   const { feeBase, feePerByte } = economyOf(genesis);
   return feeBase + feePerByte * BigInt(size);
@@ -66,10 +78,14 @@ export function applyTx(draft: Draft, tx: Tx, context: TxContext): Receipt {
 export function admissibleTxs(state: State, candidates: Iterable<Tx>, context: TxContext): Tx[] {
   const draft = state.draft();
   const chosen: Tx[] = [];
+  let beside = 0;
   for (const tx of candidates) {
+    const more = sidecarLength(typedPayload(tx.body.payload));
+    if (beside + more > MAX_RECORD_BYTES_PER_BLOCK) continue;
     try {
       applyTx(draft, tx, context);
       chosen.push(tx);
+      beside += more;
     } catch (error) {
       if (!isPoflError(error)) throw error;
     }
@@ -88,8 +104,9 @@ function admit(draft: Draft, tx: Tx, { genesis, genesisHash, height }: TxContext
   if (body.expires !== 0 && height > body.expires) {
     refuse("TX_EXPIRED", `the transaction was good up to height ${body.expires}, the next one is ${height}`);
   }
-  const minimum = minimumFee(genesis, size);
-  if (body.fee < minimum) refuse("TX_FEE_TOO_LOW", `the fee is ${body.fee}, ${size} bytes need at least ${minimum}`);
+  const paidFor = feeSize(tx);
+  const minimum = minimumFee(genesis, paidFor);
+  if (body.fee < minimum) refuse("TX_FEE_TOO_LOW", `the fee is ${body.fee}, ${paidFor} bytes need at least ${minimum}`);
   if (!bytesEqual(addressOf(publicKey), body.sender)) {
     refuse("TX_WRONG_KEY", `the public key is not that of ${toHex(body.sender)}`);
   }
@@ -140,6 +157,30 @@ function perform(draft: Draft, tx: Tx, context: TxContext): void {
       return;
     case "task-cancel":
       cancel(draft, sender, payload.value, context.height);
+      return;
+    case "record":
+      record(draft, tx.body, payload.value, context);
+      return;
+    case "redact-request":
+      request(draft, txId(tx.body), sender, payload.value, context);
+      return;
+    case "redact-object":
+      object(draft, sender, payload.value, context);
+      return;
+    case "redact-execute":
+      execute(draft, payload.value, context);
+      return;
+    case "custodian-deal":
+      deal(draft, payload.value, context);
+      return;
+    case "custodian-complain":
+      complain(draft, payload.value, context);
+      return;
+    case "custodian-register":
+      register(draft, payload.value, context);
+      return;
+    case "custodian-rotate":
+      rotate(draft, payload.value, context);
       return;
   }
 }

@@ -28,8 +28,13 @@ export function eligibleMiners(view: StateView, genesis: Genesis, height: Height
  * order of registration. Never empty: unbonding and jailing spare the last one.
  */
 export function validatorSet(state: State, genesis: Genesis): Validator[] {
+  return validatorsOf(state, genesis, state.height + 1);
+}
+
+/** The same of a state under way. */
+export function validatorsOf(view: StateView, genesis: Genesis, height: Height): Validator[] {
   const { maxValidators, maxPowerPermille } = genesis.consensus;
-  const largest = eligibleMiners(state, genesis, state.height + 1)
+  const largest = eligibleMiners(view, genesis, height)
     // Stable, so that equal stakes keep the order of registration.
     .sort((a, b) => (a.record.stake === b.record.stake ? 0 : a.record.stake > b.record.stake ? -1 : 1))
     .slice(0, maxValidators)

@@ -1,21 +1,85 @@
-import type { ValueOf } from "@chainsafe/ssz";
-import { ContainerType } from "@chainsafe/ssz";
-import { MAX_ACCOUNTS, MAX_MINERS, MAX_TASKS } from "../types/limits.ts";
+import { ContainerType, type ValueOf } from "@chainsafe/ssz";
+import {
+  MAX_ACCOUNTS,
+  MAX_CEREMONIES,
+  MAX_EPOCHS,
+  MAX_MINERS,
+  MAX_RECORDS,
+  MAX_REQUESTS,
+  MAX_TASKS,
+} from "../types/limits.ts";
 import { type Address, bytesEqual, type Hash } from "../types/primitives.ts";
-import { Account, ChainState, Miner, TASK_STATUS, Task, type TaskStatus } from "../types/state.ts";
+import {
+  Account,
+  Ceremony,
+  ChainState,
+  KeyEpoch,
+  Miner,
+  RecordEntry,
+  RequestEntry,
+  TASK_STATUS,
+  Task,
+  type TaskStatus,
+} from "../types/state.ts";
 import type { KeyIndex, Table, TableKind } from "./table.ts";
 
 /** What can be read of a state, finished (State) or under way (Draft). */
 
-const { accounts: _a, miners: _m, tasks: _t, ...singleFields } = ChainState.fields;
+/** The entries of each list. */
+export type Entries = {
+  accounts: Account;
+  miners: Miner;
+  tasks: Task;
+  records: RecordEntry;
+  requests: RequestEntry;
+  epochs: KeyEpoch;
+  ceremonies: Ceremony;
+};
+export type ListName = keyof Entries;
 
-/** All of the chain's state but the three lists. */
+/** The append-only lists of the state, in their order there. */
+export const LISTS: { readonly [N in ListName]: TableKind<Entries[N]> } = {
+  accounts: { name: "accounts", element: Account, limit: MAX_ACCOUNTS },
+  miners: { name: "miners", element: Miner, limit: MAX_MINERS },
+  tasks: { name: "tasks", element: Task, limit: MAX_TASKS },
+  records: { name: "records", element: RecordEntry, limit: MAX_RECORDS },
+  requests: { name: "requests", element: RequestEntry, limit: MAX_REQUESTS },
+  epochs: { name: "epochs", element: KeyEpoch, limit: MAX_EPOCHS },
+  ceremonies: { name: "ceremonies", element: Ceremony, limit: MAX_CEREMONIES },
+};
+export const LIST_NAMES = Object.keys(LISTS) as ListName[];
+
+/** Something of every list. */
+export type PerList<T> = { readonly [N in ListName]: T };
+export function perList<T>(make: (list: ListName) => T): PerList<T> {
+  return Object.fromEntries(LIST_NAMES.map((list) => [list, make(list)])) as PerList<T>;
+}
+
+/** What the entries of a list are looked up by; those of the other lists by index only. */
+export const KEYS = {
+  accounts: (a: Readonly<Account>) => a.address,
+  miners: (m: Readonly<Miner>) => m.address,
+  tasks: (t: Readonly<Task>) => t.id,
+  records: (r: Readonly<RecordEntry>) => r.label,
+  requests: (r: Readonly<RequestEntry>) => r.id,
+  ceremonies: (c: Readonly<Ceremony>) => c.id,
+} as const;
+export type KeyedList = keyof typeof KEYS;
+
+const {
+  accounts: _a,
+  miners: _m,
+  tasks: _t,
+  records: _r,
+  requests: _q,
+  epochs: _e,
+  ceremonies: _c,
+  ...singleFields
+} = ChainState.fields;
+
+/** All of the chain's state but the lists. */
 export const Singles = new ContainerType(singleFields, { typeName: "Singles" });
 export type Singles = ValueOf<typeof Singles>;
-
-export const ACCOUNTS: TableKind<Account> = { name: "accounts", element: Account, limit: MAX_ACCOUNTS };
-export const MINERS: TableKind<Miner> = { name: "miners", element: Miner, limit: MAX_MINERS };
-export const TASKS: TableKind<Task> = { name: "tasks", element: Task, limit: MAX_TASKS };
 
 /** A record with its place in its list. */
 export type At<T> = { readonly index: number; readonly record: Readonly<T> };
@@ -34,6 +98,10 @@ export interface StateView {
   /** Queued and active tasks, oldest first. */
   openTasks(): Iterable<At<Task>>;
   activeTask(): At<Task> | undefined;
+  /** The entry of a list by its key (see KEYS). */
+  find<N extends KeyedList>(list: N, key: Uint8Array): At<Entries[N]> | undefined;
+  entry<N extends ListName>(list: N, index: number): Readonly<Entries[N]> | undefined;
+  count(list: ListName): number;
 }
 
 export const MINER_KEYS = ["institution", "consensusKey", "vrfKey"] as const;
@@ -56,32 +124,21 @@ export function isOpen(task: Readonly<Task>): boolean {
   return statusOf(task) === "queued" || statusOf(task) === "active";
 }
 
-/** Key → index, for every key that a record is looked up by. */
-export type Indexes = {
-  readonly accounts: KeyIndex;
-  readonly miners: KeyIndex;
-  readonly institution: KeyIndex;
-  readonly consensusKey: KeyIndex;
-  readonly vrfKey: KeyIndex;
-  readonly tasks: KeyIndex;
-};
+/** Key → index: of each keyed list, and of miners by what else they are known by. */
+export type IndexName = KeyedList | MinerKey;
+export const INDEX_NAMES: readonly IndexName[] = [...(Object.keys(KEYS) as KeyedList[]), ...MINER_KEYS];
+export type Indexes = { readonly [I in IndexName]: KeyIndex };
 
-/** Indices changed since the parent. */
-export type Changed = {
-  readonly accounts: ReadonlySet<number>;
-  readonly miners: ReadonlySet<number>;
-  readonly tasks: ReadonlySet<number>;
-};
+export type Tables = { readonly [N in ListName]: Table<Entries[N]> };
 
 export type StateParts = {
   readonly singles: Readonly<Singles>;
-  readonly accounts: Table<Account>;
-  readonly miners: Table<Miner>;
-  readonly tasks: Table<Task>;
+  readonly tables: Tables;
   readonly indexes: Indexes;
   /** Indices of queued and active tasks, ascending. */
   readonly open: readonly number[];
-  readonly changed: Changed;
+  /** Indices changed since the parent. */
+  readonly changed: PerList<ReadonlySet<number>>;
 };
 
 /** `miner` if it is engaged and still has this key; a record may have left the key behind. */

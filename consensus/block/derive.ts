@@ -10,10 +10,12 @@ import {
 } from "../../types/block.ts";
 import { isPoflError } from "../../types/errors.ts";
 import { bytesEqual, type Hash, ZERO_HASH } from "../../types/primitives.ts";
+import { RecordLeaves } from "../../types/record.ts";
 import type { Metrics } from "../../types/round.ts";
 import type { Tx } from "../../types/tx.ts";
 import type { Commit, DoubleVote } from "../../types/vote.ts";
 import { type BlockInput, type Executed, executeBlock } from "../../vm/execute.ts";
+import { madeRecords } from "../../vm/records.ts";
 import type { State } from "../../vm/state.ts";
 import { validatorSet } from "../../vm/validators.ts";
 import { faults } from "../committee.ts";
@@ -100,7 +102,7 @@ export function deriveBlock(ctx: HeightContext, inputs: BlockInputs, source: Res
     task: learning?.task ?? ZERO_HASH,
     metrics,
     stateRoot: executed.state.root(),
-    recordRoot: ZERO_HASH,
+    recordRoot: RecordLeaves.hashTreeRoot(madeRecords(ctx.genesisHash, inputs.txs, executed.receipts)),
     modelRoot: next?.modelRoot ?? ZERO_HASH,
     validatorsRoot: ValidatorSet.hashTreeRoot([...validators]),
     nextValidatorsRoot: ValidatorSet.hashTreeRoot(validatorSet(executed.state, genesis)),

@@ -2,6 +2,7 @@ import { txId } from "../../crypto/domain.ts";
 import { decodeTask } from "../../genesis/task.ts";
 import { Block, type Header, type Receipt } from "../../types/block.ts";
 import { bytesEqual, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
+import { REDACTION_REASONS } from "../../types/record.ts";
 import type { Metrics } from "../../types/round.ts";
 import { type Miner, REPUTATION_ONE, type Task } from "../../types/state.ts";
 import { type Tx, type TypedPayload, typedPayload } from "../../types/tx.ts";
@@ -73,7 +74,37 @@ function payloadJson(payload: TypedPayload): TxJson["payload"] {
       return { task: toHex(payload.value.task), amount: String(payload.value.amount) };
     case "task-cancel":
       return { task: toHex(payload.value.task) };
+    case "custodian-deal": {
+      const { plan, custodian, commitments } = payload.value.body;
+      return { epoch: plan.epoch, generation: plan.generation, custodian: toHex(custodian), deals: commitments.length };
+    }
+    case "custodian-complain": {
+      const { ceremony, dealer, receiver } = payload.value.share.message;
+      return { ceremony: toHex(ceremony), dealer, receiver };
+    }
+    case "redact-request": {
+      const { reason, ...rest } = payload.value;
+      return { reason: REDACTION_REASONS[reason] ?? String(reason), ...plainFields(rest) };
+    }
+    case "redact-execute":
+      return { ...plainFields(payload.value), approvals: payload.value.approvals.length };
+    case "custodian-register":
+    case "custodian-rotate":
+      return { ...plainFields(payload.value), signatures: payload.value.signatures.length };
+    case "record":
+    case "redact-object":
+      return plainFields(payload.value);
   }
+}
+
+/** Numbers as they are, bytes as hex; what is neither is left out. */
+function plainFields(value: object): Record<string, string | number> {
+  const plain: Record<string, string | number> = {};
+  for (const [name, field] of Object.entries(value)) {
+    if (field instanceof Uint8Array) plain[name] = toHex(field);
+    else if (typeof field === "number") plain[name] = field;
+  }
+  return plain;
 }
 
 export function txJson({ body, publicKey, signature }: Tx): TxJson {

@@ -1,4 +1,5 @@
 import type { Hash } from "../../types/primitives.ts";
+import type { ListName, PerList } from "../../vm/view.ts";
 
 /**
  * Every key of the database. A key is one ASCII letter, then fixed-width big-endian numbers, so that LevelDB's order is theirs.
@@ -17,11 +18,15 @@ import type { Hash } from "../../types/primitives.ts";
  * | a index(4)         | SSZ Account                            | every changed one                    |
  * | m index(4)         | SSZ Miner                              | every changed one                    |
  * | k index(4)         | SSZ Task                               | every changed one                    |
+ * | c index(4)         | SSZ RecordEntry                        | every changed one                    |
+ * | q index(4)         | SSZ RequestEntry                       | every changed one                    |
+ * | e index(4)         | SSZ KeyEpoch                           | every changed one                    |
+ * | d index(4)         | SSZ Ceremony                           | every changed one                    |
  *
  * Numbers in values are big-endian. Every value is followed by a checksum that covers its key (records.ts). All that one
  * block writes goes in one synced batch, so H names a block whose records are all there: or the database is damaged.
  */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 const GENESIS = 0x47;
 const VERSION = 0x56;
@@ -32,9 +37,15 @@ const ID = 0x69;
 const TX = 0x74;
 const VALIDATORS = 0x76;
 const SINGLES = 0x73;
-const TABLES = { accounts: 0x61, miners: 0x6d, tasks: 0x6b } as const;
-export type TableName = keyof typeof TABLES;
-export const TABLE_NAMES = ["accounts", "miners", "tasks"] as const satisfies TableName[];
+const TABLES: PerList<number> = {
+  accounts: 0x61,
+  miners: 0x6d,
+  tasks: 0x6b,
+  records: 0x63,
+  requests: 0x71,
+  epochs: 0x65,
+  ceremonies: 0x64,
+};
 
 const u64 = (prefix: number, value: number): Uint8Array => {
   const key = Buffer.alloc(9);
@@ -62,9 +73,9 @@ export const layout = {
   validators: (height: number) => u64(VALIDATORS, height),
   /** Sets that began at or below `height`. */
   validatorsUpTo: (height: number) => ({ gte: u64(VALIDATORS, 0), lt: u64(VALIDATORS, height + 1) }),
-  record: (table: TableName, index: number) => u32(TABLES[table], index),
+  record: (table: ListName, index: number) => u32(TABLES[table], index),
   /** All records of a table: from `gte` up to but not including `lt`. */
-  table: (table: TableName) => ({ gte: Uint8Array.of(TABLES[table]), lt: Uint8Array.of(TABLES[table] + 1) }),
+  table: (table: ListName) => ({ gte: Uint8Array.of(TABLES[table]), lt: Uint8Array.of(TABLES[table] + 1) }),
   /** The index within a table's key. */
   indexOf: (key: Uint8Array) => Buffer.from(key).readUInt32BE(1),
 } as const;

@@ -12,10 +12,11 @@ import {
 import { PoflError } from "../../types/errors.ts";
 import { bytesEqual, decode, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
-import { State, type StateChanges, type StateRecords } from "../../vm/state.ts";
+import { State, type StateChanges } from "../../vm/state.ts";
+import { LIST_NAMES, perList } from "../../vm/view.ts";
 import { type Database, databaseError } from "./database.ts";
 import { findHoles, type Hole, holeError, readHeader, type StoredHead } from "./holes.ts";
-import { LAYOUT_VERSION, layout, TABLE_NAMES, type TableName } from "./layout.ts";
+import { LAYOUT_VERSION, layout } from "./layout.ts";
 import { corruptRecord, type Put, Records } from "./records.ts";
 
 export type TxPlace = { readonly height: number; readonly index: number };
@@ -120,9 +121,9 @@ async function begin(disk: Records, options: StoreOptions): Promise<void> {
   ];
   const records = state.records();
   puts.push([layout.singles, records.singles]);
-  for (const table of TABLE_NAMES) {
+  for (const table of LIST_NAMES) {
     let index = 0;
-    for (const bytes of records[table]) puts.push([layout.record(table, index++), bytes]);
+    for (const bytes of records.lists[table]) puts.push([layout.record(table, index++), bytes]);
   }
   await disk.write(puts);
 }
@@ -190,16 +191,15 @@ class LevelStore implements Store {
   async loadState(): Promise<State> {
     const singles = await this.#disk.get(layout.singles);
     if (!singles) throw corruptRecord(layout.singles, "is missing");
-    const lists: Record<TableName, Uint8Array[]> = { accounts: [], miners: [], tasks: [] };
-    for (const table of TABLE_NAMES) {
+    const lists = perList((): Uint8Array[] => []);
+    for (const table of LIST_NAMES) {
       for await (const [key, bytes] of this.#disk.all(layout.table(table))) {
         const next = lists[table].length;
         if (layout.indexOf(key) !== next) throw corruptRecord(layout.record(table, next), "is missing");
         lists[table].push(bytes);
       }
     }
-    const records: StateRecords = { singles, ...lists };
-    const state = State.load(records);
+    const state = State.load({ singles, lists });
     const header = this.#head.height === 0 ? undefined : await this.header(this.#head.height);
     if (state.height !== this.#head.height || (header && !bytesEqual(state.root(), header.stateRoot))) {
       throw corruptRecord(layout.singles, `and the records of the state are not those of block ${this.#head.height}`);
@@ -241,8 +241,8 @@ class LevelStore implements Store {
     const head = { height, id };
     const puts = blockPuts(certified, id);
     puts.push([layout.receipts(height), ReceiptList.serialize([...receipts])], [layout.singles, changes.singles]);
-    for (const table of TABLE_NAMES) {
-      for (const { index, bytes } of changes[table]) puts.push([layout.record(table, index), bytes]);
+    for (const table of LIST_NAMES) {
+      for (const { index, bytes } of changes.lists[table]) puts.push([layout.record(table, index), bytes]);
     }
     const root = toHex(header.validatorsRoot);
     if (root !== this.#validatorsRoot) {

@@ -30,7 +30,7 @@ export function transfer(
 export function genesisState(): State {
   const { accounts, miners, tasks, ...singles } = ChainState.defaultValue();
   const account = (n: number) => ({ address: addressAt(n), balance: 1_000_000n, nonce: 0 });
-  return State.of(singles, [1, 2, 3].map(account), miners, tasks);
+  return State.of(singles, { accounts: [1, 2, 3].map(account), miners, tasks });
 }
 
 export type Link = { certified: CertifiedBlock; receipts: Receipt[]; state: State; id: Hash };

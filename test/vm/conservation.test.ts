@@ -12,6 +12,7 @@ import { trainersPool } from "../../vm/rewards.ts";
 import { State } from "../../vm/state.ts";
 import { applyTx } from "../../vm/transactions.ts";
 import { committeeSize, firstHeight, validatorSet } from "../../vm/validators.ts";
+import { perList } from "../../vm/view.ts";
 import {
   addressFor,
   BALANCE,
@@ -157,9 +158,9 @@ test("minted - burned is all that exists after every transaction and block; the 
       for (const plan of plans) runBlock(chain, plan, seen);
       const { state } = chain;
       assert.ok(validatorSet(state, genesis).length > 0);
-      const { accounts, miners, tasks } = state.parts;
-      const value = { ...state.singles, accounts: [...accounts], miners: [...miners], tasks: [...tasks] };
-      assert.is(toHex(state.root()), toHex(ChainState.hashTreeRoot(value as ChainState)));
+      const { tables } = state.parts;
+      const value = { ...state.singles, ...perList((list) => [...tables[list]]) };
+      assert.is(toHex(state.root()), toHex(ChainState.hashTreeRoot(value as unknown as ChainState)));
       assert.is(toHex(State.load(state.records()).root()), toHex(state.root()));
       assert.is(toHex(first.root()), root);
     }),

@@ -6,7 +6,7 @@ import { toHex } from "../../types/primitives.ts";
 import { type Account, ChainState, type Miner, type Task } from "../../types/state.ts";
 import { State } from "../../vm/state.ts";
 import { KeyIndex } from "../../vm/table.ts";
-import { type Singles, statusCode } from "../../vm/view.ts";
+import { perList, type Singles, statusCode } from "../../vm/view.ts";
 
 const bytes = (length: number, seed: number) => new Uint8Array(length).fill(seed);
 const address = (seed: number) => bytes(20, seed);
@@ -67,18 +67,22 @@ function task(seed: number, status: "queued" | "active" | "cancelled"): Task {
   };
 }
 const sample = () =>
-  State.of(singles, [account(1), account(2)], [miner(1), miner(2)], [task(1, "cancelled"), task(2, "active")]);
+  State.of(singles, {
+    accounts: [account(1), account(2)],
+    miners: [miner(1), miner(2)],
+    tasks: [task(1, "cancelled"), task(2, "active")],
+  });
 
 function values(state: State): ChainState {
-  const { accounts, miners, tasks } = state.parts;
-  return { ...state.singles, accounts: [...accounts], miners: [...miners], tasks: [...tasks] } as ChainState;
+  const { tables } = state.parts;
+  return { ...state.singles, ...perList((list) => [...tables[list]]) } as unknown as ChainState;
 }
 const plainRoot = (state: State) => toHex(ChainState.hashTreeRoot(values(state)));
 
 test("the root is the SSZ root of the ChainState, from scratch and after changes", () => {
   const state = sample();
   assert.is(toHex(state.root()), plainRoot(state));
-  assert.is(toHex(State.of(singles, [], [], []).root()), plainRoot(State.of(singles, [], [], [])));
+  assert.is(toHex(State.of(singles, {}).root()), plainRoot(State.of(singles, {})));
   const draft = state.draft();
   draft.credit(address(1), 5n);
   draft.credit(address(9), 1n);
@@ -150,7 +154,7 @@ test("changes over the parent's records give the state, and so do all records", 
   const state = new State(draft.seal());
   const changes = state.changes();
   assert.equal(
-    [changes.accounts, changes.miners, changes.tasks].map((list) => list.map((c) => c.index)),
+    [changes.lists.accounts, changes.lists.miners, changes.lists.tasks].map((list) => list.map((c) => c.index)),
     [[1, 2], [2], [1]],
   );
   const over = (records: Iterable<Uint8Array>, list: readonly { index: number; bytes: Uint8Array }[]) => {
@@ -161,9 +165,7 @@ test("changes over the parent's records give the state, and so do all records", 
   const old = parent.records();
   const replayed = State.load({
     singles: changes.singles,
-    accounts: over(old.accounts, changes.accounts),
-    miners: over(old.miners, changes.miners),
-    tasks: over(old.tasks, changes.tasks),
+    lists: perList((list) => over(old.lists[list], changes.lists[list])),
   });
   assert.is(toHex(replayed.root()), toHex(state.root()));
   assert.is(toHex(State.load(state.records()).root()), toHex(state.root()));
@@ -174,9 +176,9 @@ test("changes over the parent's records give the state, and so do all records", 
 
 test("a damaged record is refused", () => {
   const records = sample().records();
-  const cut = [...records.accounts].map((r) => r.subarray(0, r.length - 1));
+  const cut = [...records.lists.accounts].map((r) => r.subarray(0, r.length - 1));
   assert.throws(
-    () => State.load({ ...records, accounts: cut }),
+    () => State.load({ ...records, lists: { ...records.lists, accounts: cut } }),
     (e: unknown) => e instanceof PoflError && e.code === "BAD_ENCODING",
   );
 });
