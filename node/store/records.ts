@@ -32,7 +32,7 @@ export function openRecord(key: Uint8Array, record: Uint8Array): Uint8Array {
 export function corruptRecord(key: Uint8Array, what: string, cause?: unknown): PoflError {
   return new PoflError(
     "CORRUPT_RECORD",
-    `record ${keyText(key)} of the database ${what}: the disk or a file was damaged. Stop the node, move data/db away and start ` +
+    `record ${keyText(key)} of the database ${what}: the disk or a file was damaged. Stop the node, move data/chain away and start ` +
       "again: the chain is fetched from peers (the keys and the signer's state are kept elsewhere and must stay)",
     { key: keyText(key) },
     cause === undefined ? {} : { cause },
