@@ -29,6 +29,10 @@ export type HomePaths = {
   readonly validator: string;
   readonly accounts: string;
   readonly data: string;
+  /** LevelDB: blocks, receipts, state. */
+  readonly chain: string;
+  /** Updates and models, by root. */
+  readonly blobs: string;
   readonly lock: string;
 };
 
@@ -45,6 +49,8 @@ export function homePaths(home: string): HomePaths {
     validator: join(config, "validator.json"),
     accounts: join(dir, "accounts"),
     data,
+    chain: join(data, "chain"),
+    blobs: join(data, "blobs"),
     lock: join(data, "LOCK"),
   };
 }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import type { Logger } from "pino";
-import type { Head } from "../consensus/block/context.ts";
+import { genesisHead, type Head } from "../consensus/block/context.ts";
 import { Engine } from "../consensus/engine/engine.ts";
 import type { Applied, EngineDeps, EngineLog } from "../consensus/engine/types.ts";
 import { taggedHash } from "../crypto/hash.ts";
@@ -145,7 +145,7 @@ async function open(
   const events = new Events();
 
   const store = opened("the store", await openHomeStore(home), (s) => s.close());
-  const stored = openBlobStore(join(paths.data, "blobs"), (path) =>
+  const stored = openBlobStore(paths.blobs, (path) =>
     log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
   );
   const blobs = withRecent(stored, RECENT_BLOB_BYTES);
@@ -261,19 +261,15 @@ async function open(
 }
 
 async function openHomeStore({ paths, genesis, genesisHash }: Home): Promise<Store> {
-  const path = join(paths.data, "chain");
-  const db = await openDatabase(path);
-  return openStore(db, { genesisHash, genesisState: () => State.genesis(genesis), path });
+  const db = await openDatabase(paths.chain);
+  return openStore(db, { genesisHash, genesisState: () => State.genesis(genesis), path: paths.chain });
 }
 
 /** The last final block, from the store. */
 async function loadHead(store: Store, { genesisHash }: Home): Promise<Head> {
   const { height, id } = store.head();
   const state = await store.loadState();
-  if (height === 0) {
-    const commit = { height: 0, round: 0, blockId: genesisHash, signatures: [] };
-    return { height: 0, id: genesisHash, header: undefined, state, validators: [], commit };
-  }
+  if (height === 0) return genesisHead(genesisHash, state);
   const certified = await store.certified(height);
   const validators = await store.validators(height);
   if (!certified || !validators) throw new Error(`the store has no block ${height}, though it is its head`);

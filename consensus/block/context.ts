@@ -22,6 +22,12 @@ export type Head = {
   readonly commit: Commit;
 };
 
+/** The head of a chain without blocks: the hash of its genesis file stands for the block. */
+export function genesisHead(genesisHash: Hash, state: State): Head {
+  const commit = { height: 0, round: 0, blockId: genesisHash, signatures: [] };
+  return { height: 0, id: genesisHash, header: undefined, state, validators: [], commit };
+}
+
 /** Fixed for all rounds of a height, from finalised data only. */
 export type HeightContext = {
   readonly genesis: Genesis;

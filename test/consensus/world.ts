@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Head } from "../../consensus/block/context.ts";
+import { genesisHead } from "../../consensus/block/context.ts";
 import { Engine } from "../../consensus/engine/engine.ts";
 import type { Applied, EngineDeps, EngineRounds, EngineTrainer } from "../../consensus/engine/types.ts";
 import { computeRound } from "../../consensus/round/compute.ts";
@@ -162,14 +162,7 @@ export class World {
   start(name: string): Engine {
     const disk = this.disks.get(name) as Disk;
     const last = disk.blocks.at(-1);
-    const head: Head = last?.head ?? {
-      height: 0,
-      id: this.hash,
-      header: undefined,
-      state: State.genesis(this.genesis),
-      validators: [],
-      commit: { height: 0, round: 0, blockId: this.hash, signatures: [] },
-    };
+    const head = last?.head ?? genesisHead(this.hash, State.genesis(this.genesis));
     const engine: Engine = new Engine(
       head,
       this.#deps(name, disk, () => this.engines.get(name) === engine),
