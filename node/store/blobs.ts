@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { blobRoot } from "../../crypto/blob.ts";
+import { isPoflError, PoflError } from "../../types/errors.ts";
 import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
 import { diskError, errorCode, onDisk } from "./disk.ts";
 
@@ -42,6 +43,29 @@ export function openBlobStore(folder: string, onDamaged: (path: string) => void 
     }
     return new FileBlobs(folder, sizes, onDamaged);
   });
+}
+
+/**
+ * Reads a blob of `folder` and leaves the folder as it is, for whoever only looks at it. Undefined if it is not there.
+ * @throws PoflError BLOB_DAMAGED naming a file that does not match its name; DISK_FAILED
+ */
+export async function readBlob(folder: string, root: Hash): Promise<Uint8Array | undefined> {
+  const path = join(folder, nameOf(root));
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw diskError(error, path);
+  }
+  if (bytesEqual(blobRoot(bytes), root)) return bytes;
+  throw new PoflError(
+    "BLOB_DAMAGED",
+    `${path} does not match its name; delete it: it is fetched from peers if needed`,
+    {
+      path,
+    },
+  );
 }
 
 class FileBlobs implements BlobStore {
@@ -86,18 +110,16 @@ class FileBlobs implements BlobStore {
     const stored = this.sizes.get(name);
     if (stored === undefined) return undefined;
     const path = join(this.folder, name);
-    let bytes: Uint8Array;
     try {
-      bytes = await readFile(path);
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw diskError(error, path);
+      const bytes = await readBlob(this.folder, root);
+      if (bytes) return size === undefined || size === bytes.length ? bytes : undefined;
       this.sizes.delete(name);
-      return undefined;
+    } catch (error) {
+      if (!isPoflError(error, "BLOB_DAMAGED")) throw error;
+      this.sizes.delete(name);
+      onDisk(path, () => renameSync(path, `${path}.damaged`));
+      this.onDamaged(`${path}.damaged`);
     }
-    if (bytesEqual(blobRoot(bytes), root)) return size === undefined || size === bytes.length ? bytes : undefined;
-    this.sizes.delete(name);
-    onDisk(path, () => renameSync(path, `${path}.damaged`));
-    this.onDamaged(`${path}.damaged`);
     return undefined;
   }
 
