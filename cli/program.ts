@@ -12,6 +12,7 @@ import { addRpc } from "./commands/rpc.ts";
 import { addStart } from "./commands/start.ts";
 import { addTestnet } from "./commands/testnet.ts";
 import { addTx } from "./commands/tx.ts";
+import { addVerify } from "./commands/verify.ts";
 
 /** In the order in which help lists them. */
 const COMMANDS = [
@@ -25,6 +26,7 @@ const COMMANDS = [
   addTx,
   addModel,
   addData,
+  addVerify,
   addKrum,
   addRpc,
 ];

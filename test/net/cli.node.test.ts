@@ -91,8 +91,10 @@ test("queries equal plain JSON-RPC; transactions are built, sent, waited for; a 
     assert.is(late.code, 4, late.stderr);
     assert.match(late.stderr, /is not final after 1 s.*\[TIMED_OUT\]\n$/);
 
-    const taken = await cli(["start", "--home", node.home]);
-    assert.match(taken.stderr, /\[HOME_LOCKED\]\n$/);
+    for (const command of ["start", "verify"]) {
+      const taken = await cli([command, "--home", node.home]);
+      assert.match(taken.stderr, /\[HOME_LOCKED\]\n$/, command);
+    }
 
     const height = await net.height(0);
     const hash = await net.hashAt(0, height);
@@ -103,6 +105,9 @@ test("queries equal plain JSON-RPC; transactions are built, sent, waited for; a 
     await net.reach(height + 1, 30_000);
     assert.is(await net.hashAt(0, height), hash);
     assert.is(await net.stop(0, "SIGTERM"), 0, net.logs(0));
+    const verified = await json<{ ok: boolean; height: number; transactions: number }>("verify");
+    assert.ok(verified.ok && verified.height > height);
+    assert.is(verified.transactions, 2);
   } finally {
     await net.close();
   }

@@ -4,7 +4,9 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { sha256 } from "../../crypto/hash.ts";
 import { cohortTask, writeCohort } from "../../learning/cohort.ts";
+import type { VerifyReport } from "../../node/verify.ts";
 import { toHex } from "../../types/primitives.ts";
+import { cli } from "../cli/support.ts";
 import { recheckChain } from "../independent/chain.ts";
 import { pofl, TestNet, until } from "./testnet.ts";
 
@@ -106,6 +108,13 @@ test("four nodes, a fifth that joins, kill -9, halt and resume; every model reco
     await net.reach(halted + 4, 60_000);
 
     for (const i of [0, 1, 2, 3, fifth]) assert.is(await net.stop(i), 0, net.logs(i).slice(-2000));
+    // One that was there all the time, and one that followed the first heights by their certificates.
+    for (const i of [0, fifth]) {
+      const { code, stdout, stderr } = await cli(["verify", "--home", net.nodes[i]?.home as string, "--json"]);
+      assert.is(code, 0, stderr);
+      const { height, rounds } = JSON.parse(stdout) as VerifyReport;
+      assert.ok(height > halted && rounds.recomputed > 10, stdout);
+    }
     for (const i of [0, 1, 2, 3]) {
       const { rounds, wrong } = await recheckChain(net.nodes[i]?.home as string, [net.nodes[0]?.home as string]);
       assert.equal(wrong, []);

@@ -1,0 +1,72 @@
+import type { Command } from "commander";
+import type { RoundRange, VerifyReport } from "../../node/verify.ts";
+import { contextOf } from "../context.ts";
+import { examples } from "../examples.ts";
+import { grouped, type Output } from "../output.ts";
+
+/** Between two lines of progress, ms: a terminal shows no more. */
+const PROGRESS_MS = 100;
+/** Ranges that are printed; all are there with --json. */
+const SHOWN = 4;
+
+export function addVerify(program: Command): void {
+  const command = program
+    .command("verify")
+    .description("verify the stored chain of a stopped node again, offline, from its genesis file")
+    .action(async (_: object, self: Command) => {
+      const { globals, out } = contextOf(self);
+      // Loaded here, as for `start`: hardly another command needs the store.
+      const { verifyHome } = await import("../../node/verify.ts");
+      const progress = progressLine(process.stderr.isTTY === true && !globals.quiet);
+      let report: VerifyReport;
+      try {
+        report = await verifyHome(globals.home, { onProgress: progress.show });
+      } finally {
+        progress.clear();
+      }
+      out.result({ ok: true, ...report }, () => print(out, report));
+    });
+  examples(
+    command,
+    ["pofl verify --home /srv/pofl", "signatures, certificates, rounds, rewards and roots of every block"],
+    ["pofl verify --home /srv/pofl --json", "which rounds were recomputed, as JSON"],
+  );
+}
+
+function progressLine(visible: boolean): { show: (height: number, head: number) => void; clear: () => void } {
+  let shown = 0;
+  return {
+    show: (height, head) => {
+      const now = performance.now();
+      if (!visible || now - shown < PROGRESS_MS) return;
+      shown = now;
+      process.stderr.write(`\r\u001b[2Kheight ${height} of ${head}`);
+    },
+    clear: () => {
+      if (shown > 0) process.stderr.write("\r\u001b[2K");
+    },
+  };
+}
+
+function print(out: Output, r: VerifyReport): void {
+  const count = (n: number, what: string) => `${grouped(String(n))} ${what}${n === 1 ? "" : "s"}`;
+  out.line(`Chain     ${r.chainId} ${r.genesisHash}`);
+  out.line(`Head      height ${r.height} ${r.headHash}`);
+  out.line(`State     ${r.stateRoot}, as replayed from genesis`);
+  out.line(
+    `Verified  ${count(r.blocks, "block")}, ${count(r.signatures, "signature")} of certificates, ` +
+      `${count(r.transactions, "transaction")}, ${count(r.redactions, "redaction")} in ${r.seconds.toFixed(1)} s`,
+  );
+  const { recomputed, fromCertificate, ranges } = r.rounds;
+  const at = (source: RoundRange["source"]) => heights(ranges.filter((x) => x.source === source));
+  if (recomputed > 0) out.line(`Rounds    ${recomputed} recomputed from their updates: ${at("recomputed")}`);
+  if (fromCertificate > 0) {
+    out.line(`Rounds    ${fromCertificate} read from certificates, their updates are not here: ${at("certificate")}`);
+  }
+}
+
+function heights(ranges: readonly RoundRange[]): string {
+  const list = ranges.slice(0, SHOWN).map(({ from, to }) => (from === to ? `${from}` : `${from}–${to}`));
+  const more = ranges.length > SHOWN ? ` and ${ranges.length - SHOWN} more ranges (all with --json)` : "";
+  return `heights ${list.join(", ")}${more}`;
+}
