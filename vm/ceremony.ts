@@ -73,7 +73,7 @@ export function dealersNeeded(view: StateView, plan: CeremonyPlan): number {
 
 export type Dealer = { readonly dealer: number; readonly deal: Readonly<Deal> };
 
-/** Those who dealt, by their numbers. */
+/** Those who dealt, by their numbers. As all that follows it is for open ceremonies: afterwards a key has other custodians. */
 export function dealersOf(view: StateView, ceremony: Readonly<Ceremony>): Dealer[] {
   const keys = dealerKeys(view, ceremony.plan);
   return ceremony.deals

@@ -7,13 +7,13 @@ import { encodeTask, parseTask, type TaskSpec } from "../../genesis/task.ts";
 import type { Receipt } from "../../types/block.ts";
 import { type Address, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import { type Learning, type Metrics, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../../types/round.ts";
-import { type Bond, Tx, type TypedPayload, untypedPayload } from "../../types/tx.ts";
+import { type Bond, type Tx, type TypedPayload, untypedPayload } from "../../types/tx.ts";
 import { type DoubleVote, PREVOTE, type VoteType } from "../../types/vote.ts";
 import { audit } from "../../vm/audit.ts";
 import { type BlockInput, executeBlock } from "../../vm/execute.ts";
 import { failureName } from "../../vm/failures.ts";
 import type { State } from "../../vm/state.ts";
-import { minimumFee } from "../../vm/transactions.ts";
+import { feeSize, minimumFee } from "../../vm/transactions.ts";
 import { validatorSet } from "../../vm/validators.ts";
 
 /** A small chain with known keys: four founders and some accounts. */
@@ -60,6 +60,8 @@ export type GenesisChange = {
   economy?: Partial<Genesis["economy"]>;
   task?: { spec: TaskSpec; escrow: string } | undefined;
   registrars?: string[];
+  regulators?: string[];
+  custodians?: Genesis["custodians"];
   founders?: readonly string[];
   stakes?: Record<string, bigint>;
 };
@@ -79,6 +81,8 @@ export function genesisWith(change: GenesisChange = {}): Genesis {
     accounts: [...FOUNDERS, ...OTHERS].map((name) => ({ address: toHex(addressFor(name)), balance: String(BALANCE) })),
     task: "task" in change ? change.task : { spec: spec(), escrow: "10000" },
     registrars: change.registrars ?? [],
+    regulators: change.regulators ?? [],
+    custodians: change.custodians ?? { keys: [], threshold: 0 },
     consensus: {
       maxMissed: 2,
       jailHeights: 5,
@@ -209,8 +213,8 @@ export class Chain {
       ...change,
     };
     if (change.fee === undefined) {
-      const size = Tx.value_serializedSize({ body, publicKey: new Uint8Array(32), signature: new Uint8Array(64) });
-      body.fee = minimumFee(this.genesis, size);
+      const unsigned = { body, publicKey: new Uint8Array(32), signature: new Uint8Array(64) };
+      body.fee = minimumFee(this.genesis, feeSize(unsigned));
     }
     return signTx(this.hash, keys(name), body);
   }
