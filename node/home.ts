@@ -1,16 +1,19 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { addressOf } from "../crypto/domain.ts";
+import type { KeyPair } from "../crypto/ed25519.ts";
 import { taggedHash } from "../crypto/hash.ts";
 import { type Genesis, genesisHash, parseGenesis } from "../genesis/genesis.ts";
 import { errorText, isPoflError, PoflError } from "../types/errors.ts";
-import { type Hash, toHex } from "../types/primitives.ts";
+import { bytesEqual, type Hash, toHex } from "../types/primitives.ts";
 import { type ConfigOverrides, renderConfig } from "./config.ts";
 import {
   type AskPassword,
+  newCustodianKey,
   newNodeKey,
   newValidatorKey,
   protect,
+  readCustodianKey,
   readNodeKey,
   readValidatorKey,
   type ValidatorKeys,
@@ -25,6 +28,8 @@ export type HomePaths = {
   readonly genesis: string;
   readonly nodeKey: string;
   readonly validatorKey: string;
+  /** Only in the home of a custodian. */
+  readonly custodianKey: string;
   /** What others need of this node to name it in a genesis file: public keys only. */
   readonly validator: string;
   readonly accounts: string;
@@ -46,6 +51,7 @@ export function homePaths(home: string): HomePaths {
     genesis: join(config, "genesis.json"),
     nodeKey: join(config, "node_key"),
     validatorKey: join(config, "validator_key"),
+    custodianKey: join(config, "custodian_key"),
     validator: join(config, "validator.json"),
     accounts: join(dir, "accounts"),
     data,
@@ -62,6 +68,8 @@ export type Home = {
   /** Seed of the libp2p identity (Ed25519). */
   readonly nodeKey: Uint8Array;
   readonly keys: ValidatorKeys;
+  /** What this node signs with as a custodian of editable records; undefined = it is none. */
+  readonly custodian: KeyPair | undefined;
 };
 
 /** A validator as a genesis file lists it. */
@@ -126,6 +134,18 @@ export async function createHome(dir: string, config: ConfigOverrides, password 
   return { paths, keys, nodeKey: await readNodeKey(paths.nodeKey) };
 }
 
+/**
+ * Makes the custodian's key of a home.
+ * @param password seals it; "" leaves it plain
+ * @throws PoflError NO_HOME, ALREADY_EXISTS (it is never replaced: shares of the records' key hang on it), HOME_UNWRITABLE
+ */
+export async function createCustodianKey(paths: HomePaths, password = ""): Promise<KeyPair> {
+  mustBeHome(paths);
+  const { text, keys } = newCustodianKey();
+  writeNew(paths.custodianKey, await protect(text, password), 0o600);
+  return keys;
+}
+
 export function writeGenesis(paths: HomePaths, genesis: Genesis): void {
   writeNew(paths.genesis, `${JSON.stringify(genesis, null, 2)}\n`);
 }
@@ -156,19 +176,48 @@ export function readGenesis(file: string): Genesis {
  */
 export async function openHome(dir: string, ask?: AskPassword): Promise<Home> {
   const paths = homePaths(dir);
-  if (!existsSync(paths.config)) {
-    throw new PoflError("NO_HOME", `${paths.dir}: not a home of a node; make one with \`pofl init --home ${dir}\``, {
-      file: paths.dir,
-    });
-  }
+  mustBeHome(paths);
   const genesis = readGenesis(paths.genesis);
+  const nodeKey = await readNodeKey(paths.nodeKey);
+  const keys = await readValidatorKey(paths.validatorKey, ask);
   return {
     paths,
     genesis,
     genesisHash: genesisHash(genesis),
-    nodeKey: await readNodeKey(paths.nodeKey),
-    keys: await readValidatorKey(paths.validatorKey, ask),
+    nodeKey,
+    keys,
+    custodian: await custodianOf(paths, { ...seedsOf(keys), network: nodeKey }, ask),
   };
+}
+
+const seedsOf = ({ account, consensus, vrf }: ValidatorKeys): Readonly<Record<string, Uint8Array>> => ({
+  account: account.secret,
+  consensus: consensus.secret,
+  vrf: vrf.secret,
+});
+
+/**
+ * The custodian's key of a home; undefined when it has none.
+ * @param others seeds of the home's other keys, by name: one key per purpose
+ * @throws PoflError as readValidatorKey
+ */
+async function custodianOf(
+  { custodianKey: file }: HomePaths,
+  others: Readonly<Record<string, Uint8Array>>,
+  ask?: AskPassword,
+): Promise<KeyPair | undefined> {
+  if (!existsSync(file)) return undefined;
+  const keys = await readCustodianKey(file, ask);
+  const same = Object.keys(others).find((name) => bytesEqual(others[name] as Uint8Array, keys.secret));
+  if (same === undefined) return keys;
+  const why = `is the ${same} key of this home too; each purpose needs its own: take it away and make one with`;
+  throw new PoflError("BAD_KEY_FILE", `${file}: ${why} \`pofl custodian keygen\``, { file });
+}
+
+function mustBeHome({ config, dir }: HomePaths): void {
+  if (existsSync(config)) return;
+  const why = `not a home of a node; make one with \`pofl init --home ${dir}\``;
+  throw new PoflError("NO_HOME", `${dir}: ${why}`, { file: dir });
 }
 
 /**

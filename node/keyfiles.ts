@@ -8,7 +8,7 @@ import { hexSchema } from "../genesis/json.ts";
 import { errorText, PoflError } from "../types/errors.ts";
 import { fromHex, toHex } from "../types/primitives.ts";
 
-/** Secrets on disk: the network seed, the validator's three keys, and accounts. Each a JSON of 32-byte seeds, plain or sealed. */
+/** Secrets on disk: the network seed, the validator's three keys, a custodian's, and accounts. Each a JSON of 32-byte seeds, plain or sealed. */
 
 /** One key per purpose: what one signs can never be taken for what another does. */
 export type ValidatorKeys = { readonly account: KeyPair; readonly consensus: KeyPair; readonly vrf: KeyPair };
@@ -18,6 +18,7 @@ export type AskPassword = (what: string) => Promise<string> | string;
 const seed = hexSchema(32);
 const nodeKeySchema = z.strictObject({ network: seed });
 const validatorKeySchema = z.strictObject({ account: seed, consensus: seed, vrf: seed });
+const custodianKeySchema = z.strictObject({ custodian: seed });
 const secretSchema = z.strictObject({ secret: seed });
 /** The address stands in the clear, so that accounts can be listed without a password. */
 const accountSchema = z
@@ -38,6 +39,11 @@ export function newValidatorKey(): { readonly text: string; readonly keys: Valid
   const fresh = () => toHex(randomBytes(32));
   const seeds = { account: fresh(), consensus: fresh(), vrf: fresh() };
   return { text: `${JSON.stringify(seeds, null, 2)}\n`, keys: pairs(seeds) };
+}
+
+export function newCustodianKey(): { readonly text: string; readonly keys: KeyPair } {
+  const custodian = toHex(randomBytes(32));
+  return { text: `${JSON.stringify({ custodian })}\n`, keys: keyPair(fromHex(custodian, 32)) };
 }
 
 function pairs(seeds: z.output<typeof validatorKeySchema>): ValidatorKeys {
@@ -111,6 +117,11 @@ export async function readNodeKey(file: string): Promise<Uint8Array> {
 /** @throws PoflError KEY_UNREADABLE, BAD_KEY_FILE, PASSWORD_NEEDED, WRONG_PASSWORD, BAD_KEYSTORE */
 export async function readValidatorKey(file: string, ask: AskPassword = never): Promise<ValidatorKeys> {
   return pairs(await readSecret(file, validatorKeySchema, ask));
+}
+
+/** @throws PoflError as readValidatorKey */
+export async function readCustodianKey(file: string, ask: AskPassword = never): Promise<KeyPair> {
+  return keyPair(fromHex((await readSecret(file, custodianKeySchema, ask)).custodian, 32));
 }
 
 /** An account's file; an empty password leaves the seed plain. */
