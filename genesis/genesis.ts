@@ -192,19 +192,22 @@ export function validateGenesis(genesis: Genesis): void {
     if (other !== undefined) throw problem("genesis", path, `is the key of ${other} too; each purpose needs its own`);
     purposes.set(key, place);
   };
+  const spenders = new Set([...genesis.validators, ...genesis.accounts].map(({ address }) => address));
+  const checkSpends = (key: string, path: readonly PropertyKey[]) => {
+    if (!spenders.has(toHex(addressOf(fromHex(key))))) return;
+    throw problem("genesis", path, "is an account's key too; each purpose needs its own");
+  };
   genesis.registrars.forEach((key, i) => {
     check(key, ["registrars", i], `registrars[${i}]`);
   });
   genesis.custodians.keys.forEach((key, i) => {
     check(key, ["custodians", "keys", i], `custodians.keys[${i}]`);
+    checkSpends(key, ["custodians", "keys", i]);
   });
-  const spenders = new Set([...genesis.validators, ...genesis.accounts].map(({ address }) => address));
   genesis.validators.forEach((v, i) => {
     for (const name of ["consensusKey", "vrfKey"] as const) {
       check(v[name], ["validators", i, name], `validators[${i}].${name}`);
-      if (spenders.has(toHex(addressOf(fromHex(v[name]))))) {
-        throw problem("genesis", ["validators", i, name], "is an account's key too; each purpose needs its own");
-      }
+      checkSpends(v[name], ["validators", i, name]);
     }
   });
   if (!genesis.task) return;

@@ -84,6 +84,14 @@ const BAD: [string, (string | number)[], unknown, string?][] = [
   ["a key of small order", ["validators", 0, "vrfKey"], smallOrder],
   ["a registrar's key of small order", ["registrars"], [smallOrder], "$.registrars[0]"],
   ["a custodian's key off the curve", ["custodians"], { keys: [off], threshold: 1 }, "$.custodians.keys[0]"],
+  ["a custodian's key twice", ["custodians"], { keys: [key(90), key(90)], threshold: 1 }, "$.custodians.keys[1]"],
+  [
+    "a custodian's key that validates",
+    ["custodians"],
+    { keys: [validator(2).consensusKey], threshold: 1 },
+    "$.validators[2].consensusKey",
+  ],
+  ["an account's key as custodian's", ["custodians"], { keys: [key(101)], threshold: 1 }, "$.custodians.keys[0]"],
   ["a key in capitals", ["validators", 0, "vrfKey"], validator(0).vrfKey.toUpperCase().replace("X", "x")],
   ["a key without 0x", ["validators", 0, "vrfKey"], validator(0).vrfKey.slice(2)],
   ["a key cut short", ["validators", 0, "vrfKey"], validator(0).vrfKey.slice(0, -2)],
@@ -206,6 +214,9 @@ test("the hash changes with every agreed value", () => {
   differs(["task", "escrow"], "0");
   differs(["task", "spec", "training", "learningRate"], 0.02);
   differs(["registrars"], [key(90)]);
+  differs(["regulators"], [`0x${"ab".repeat(20)}`]);
+  differs(["custodians"], { keys: [key(90), key(91)], threshold: 1 });
+  differs(["custodians"], { keys: [key(90), key(91)], threshold: 2 });
   differs(["allowlist"], []);
   differs(["allowlist"], ["12D3KooW"]);
 });
