@@ -306,6 +306,7 @@ export const chainParams = z.strictObject({
   consensus: genesisSchema.shape.consensus,
   economy: genesisSchema.shape.economy,
   registrars: genesisSchema.shape.registrars,
+  regulators: genesisSchema.shape.regulators,
   custodians: genesisSchema.shape.custodians,
 });
 

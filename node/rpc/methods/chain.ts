@@ -42,8 +42,9 @@ export function chainMethods(context: NodeContext): Record<string, Method> {
       params: noParams,
       result: chainParams,
       run: () => {
-        const { chainId, consensus, economy, registrars, custodians } = context.genesis;
-        return { chainId, genesisHash: toHex(context.genesisHash), consensus, economy, registrars, custodians };
+        const { chainId, consensus, economy, registrars, regulators, custodians } = context.genesis;
+        const genesisHash = toHex(context.genesisHash);
+        return { chainId, genesisHash, consensus, economy, registrars, regulators, custodians };
       },
     }),
     chain_getBlock: method({
