@@ -21,6 +21,14 @@ export function amount(text: string): string {
   }
 }
 
+/** For a flag that may be given several times. */
+export const append = (text: string, all: readonly string[]): string[] => [...all, text];
+
+/** The same for hexadecimal values of a fixed length. */
+export const appendHex =
+  (bytes: number) =>
+  (text: string, all: readonly string[]): string[] => [...all, hex(bytes)(text)];
+
 export const hex =
   (bytes: number) =>
   (text: string): string => {

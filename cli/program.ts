@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { VERSION } from "../node/version.ts";
+import { addCustodian } from "./commands/custodian.ts";
 import { addData } from "./commands/data.ts";
 import { addDevnet } from "./commands/devnet.ts";
 import { addGenesis } from "./commands/genesis.ts";
@@ -24,6 +25,7 @@ const COMMANDS = [
   addKeys,
   addQueries,
   addTx,
+  addCustodian,
   addModel,
   addData,
   addVerify,

@@ -5,14 +5,15 @@ import { addressOf } from "../crypto/domain.ts";
 import { keyPair } from "../crypto/ed25519.ts";
 import type { Genesis } from "../genesis/genesis.ts";
 import { genesisHash } from "../genesis/genesis.ts";
-import { devnetGenesis, TOKEN } from "../genesis/presets.ts";
+import { CONSORTIUM, devnetGenesis, TOKEN } from "../genesis/presets.ts";
 import { parseTask, type TaskSpec } from "../genesis/task.ts";
 import type { Attack } from "../learning/attacks/index.ts";
 import { COHORT_SEED, cohortTask, writeCohort } from "../learning/cohort.ts";
 import { hospitalName } from "../learning/split.ts";
-import { createHome, genesisValidator, makeFolder, writeGenesis, writeNew } from "../node/home.ts";
+import { createCustodianKey, createHome, genesisValidator, makeFolder, writeGenesis, writeNew } from "../node/home.ts";
 import { accountText } from "../node/keyfiles.ts";
 import { errorText, isPoflError, PoflError } from "../types/errors.ts";
+import { MAX_CUSTODIANS } from "../types/limits.ts";
 import { toHex } from "../types/primitives.ts";
 import { usage } from "./failure.ts";
 import { peerIdOf } from "./peer.ts";
@@ -24,6 +25,7 @@ export const DEVNET_STAKE = (10_000n * TOKEN).toString();
 /** For each node's account, on top of its stake: fees. */
 const POCKET = (1_000n * TOKEN).toString();
 const FAUCET = (10_000_000n * TOKEN).toString();
+const DEFAULT_NODES = 4;
 /** Escrow of a task whose bounty says nothing: issuance pays its rounds. */
 const NO_ESCROW = "0";
 
@@ -47,6 +49,13 @@ export type TestnetOptions = {
   readonly attack?: ((index: number, nodes: number) => Attack | undefined) | undefined;
   /** Fixes the training's chance on every node; left out: each draws its own. */
   readonly trainingSeed?: number | undefined;
+  /** The first so many nodes are custodians of editable records; with `threshold`, or neither. */
+  readonly custodians?: number | undefined;
+  readonly threshold?: number | undefined;
+  /** Heights from a request for redaction to its execution; left out: the preset's. */
+  readonly redactionDelay?: number | undefined;
+  /** Addresses of accounts that may ask for the redaction of any record. */
+  readonly regulators?: readonly string[] | undefined;
   readonly log?: { readonly level?: string; readonly format?: string } | undefined;
 };
 
@@ -58,6 +67,8 @@ export type TestnetNode = {
   readonly ports: Ports;
   readonly data: string;
   readonly attack: Attack | undefined;
+  /** Its custodian key; undefined = it is none. */
+  readonly custodian: string | undefined;
 };
 
 export type Testnet = {
@@ -124,12 +135,12 @@ function chooseLearning(o: TestnetOptions): Learning {
   if (o.nodes !== undefined && !(Number.isSafeInteger(o.nodes) && o.nodes >= 1 && o.nodes <= 100)) {
     throw usage("--nodes must be a whole number from 1 to 100");
   }
-  if (o.empty) return { task: undefined, files: [], nodes: o.nodes ?? 4 };
+  if (o.empty) return { task: undefined, files: [], nodes: o.nodes ?? DEFAULT_NODES };
   if ((o.data === undefined) !== (o.task === undefined)) {
     throw usage("--data and --task belong together: the task says how to read the files");
   }
   if (o.data === undefined || o.task === undefined) {
-    const hospitals = o.nodes ?? 4;
+    const hospitals = o.nodes ?? DEFAULT_NODES;
     const files = writeCohort(join(resolve(o.out), "data"), { hospitals, seed: o.seed ?? COHORT_SEED });
     return { task: cohortTask(), files, nodes: hospitals };
   }
@@ -142,6 +153,27 @@ function chooseLearning(o: TestnetOptions): Learning {
   return { task, files: files.slice(0, nodes), nodes };
 }
 
+/** How many nodes become custodians, and their threshold. */
+function chooseCustodians(o: TestnetOptions): { count: number; threshold: number } {
+  const { custodians: count = 0, threshold = 0 } = o;
+  if (count === 0 && threshold === 0) return { count, threshold };
+  if ((count === 0) !== (threshold === 0)) {
+    throw usage("--custodians and --threshold belong together: so many have a share of the key, so many make an edit");
+  }
+  const nodes = o.nodes ?? (o.data === undefined ? DEFAULT_NODES : hospitalFiles(o.data).length);
+  if (count > nodes) throw usage(`--custodians ${count} needs as many nodes; this network has ${nodes}`);
+  if (count > MAX_CUSTODIANS) throw usage(`--custodians ${count} is too many: at most ${MAX_CUSTODIANS}`);
+  if (threshold > count) throw usage(`--threshold ${threshold} is more than the ${count} custodians`);
+  return { count, threshold };
+}
+
+/** The preset's waiting times, or one given: an emergency never waits longer than others. */
+function redactionTimes(delay?: number): { consensus?: Partial<Genesis["consensus"]> } {
+  if (delay === undefined) return {};
+  const { emergencyDelay, window } = CONSORTIUM.consensus.redaction;
+  return { consensus: { redaction: { delay, emergencyDelay: Math.min(delay, emergencyDelay), window } } };
+}
+
 /**
  * Writes the homes `node0` … of a new network into `out`, with `genesis.json` and `accounts/faucet.json` beside them.
  * @throws PoflError USAGE, ALREADY_EXISTS, HOME_UNWRITABLE, DATA_…, BAD_TASK, BAD_GENESIS
@@ -151,6 +183,7 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
   if (existsSync(join(out, "genesis.json"))) {
     throw new PoflError("ALREADY_EXISTS", `${out}: holds a network already; give another --out`, { file: out });
   }
+  const custody = chooseCustodians(o);
   makeFolder(out);
   const { task: given, files, nodes: count } = chooseLearning(o);
   const task = given && o.adjust ? o.adjust(given) : given;
@@ -180,7 +213,8 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
     };
     const home = await createHome(join(out, `node${i}`), config);
     const peerId = await peerIdOf(home.nodeKey);
-    made.push({ moniker, ports, data, attack, home, peerId });
+    const custodian = i < custody.count ? toHex((await createCustodianKey(home.paths)).publicKey) : undefined;
+    made.push({ moniker, ports, data, attack, home, peerId, custodian });
   }
   const validators = made.map(({ moniker, home }) => genesisValidator(moniker, home.keys, DEVNET_STAKE));
   const faucet = keyPair(randomBytes(32));
@@ -194,6 +228,9 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
       { address: faucetAddress, balance: FAUCET },
       ...validators.map((v) => ({ address: v.address, balance: POCKET })),
     ],
+    custodians: { keys: made.flatMap((n) => n.custodian ?? []), threshold: custody.threshold },
+    regulators: o.regulators ?? [],
+    ...redactionTimes(o.redactionDelay),
     bootnodes: made.slice(0, 64).map((n) => `/ip4/127.0.0.1/tcp/${n.ports.p2p}/p2p/${n.peerId}`),
     ...(task === undefined ? {} : { task: { spec: task, escrow } }),
   });

@@ -9,8 +9,9 @@ import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
 import { toHex } from "../../types/primitives.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
+import { usage } from "../failure.ts";
 import { grouped } from "../output.ts";
-import { amount, hex } from "../parse.ts";
+import { amount, append, appendHex, hex, whole } from "../parse.ts";
 import { readTask } from "../testnet.ts";
 
 type Balance = { readonly address: string; readonly balance: string };
@@ -19,13 +20,14 @@ type BuildFlags = {
   validator: string[];
   account: Balance[];
   bootnode: string[];
+  custodian: string[];
+  threshold?: number;
+  regulator: string[];
   task?: string;
   escrow?: string;
   time?: string;
   out?: string;
 };
-
-const append = (text: string, all: string[]) => [...all, text];
 
 function balance(text: string, all: Balance[]): Balance[] {
   const [address, sum] = text.split("=");
@@ -57,12 +59,18 @@ function addBuild(group: Command): void {
     .requiredOption("--validator <FILE>", "a hospital's config/validator.json (once for each)", append, [])
     .option("--account <ADDRESS=AMOUNT>", "a balance at the start, smallest unit (may be repeated)", balance, [])
     .option("--bootnode <ADDRESS>", "a node to join by (may be repeated)", append, [])
+    .option("--custodian <KEY>", "public key of a custodian of editable records (once for each)", appendHex(32), [])
+    .option("--threshold <T>", "how many custodians make an edit", whole(1))
+    .option("--regulator <ADDRESS>", "may ask for the redaction of any record (may be repeated)", appendHex(20), [])
     .option("--task <FILE>", "the first task")
     .option("--escrow <AMOUNT>", "what that task may spend (default: its bounty for every round)", amount)
     .option("--time <ISO>", "time of genesis (default: now)")
     .option("--out <FILE>", "write here (default: stdout)")
     .action((flags: BuildFlags, self: Command) => {
       const { out } = contextOf(self);
+      if ((flags.custodian.length === 0) !== (flags.threshold === undefined)) {
+        throw usage("--custodian and --threshold belong together: those hold the key, so many of them make an edit");
+      }
       const task = flags.task === undefined ? undefined : readTask(flags.task);
       const all = task ? (BigInt(task.bounty) * BigInt(task.rounds.maximum)).toString() : "0";
       const genesis = devnetGenesis({
@@ -71,6 +79,8 @@ function addBuild(group: Command): void {
         validators: flags.validator.map(readValidator),
         accounts: flags.account,
         bootnodes: flags.bootnode,
+        custodians: { keys: flags.custodian, threshold: flags.threshold ?? 0 },
+        regulators: flags.regulator,
         ...(task ? { task: { spec: task, escrow: flags.escrow ?? all } } : {}),
       });
       const hash = toHex(genesisHash(genesis));
@@ -82,10 +92,17 @@ function addBuild(group: Command): void {
       writeNew(file, `${JSON.stringify(genesis, null, 2)}\n`);
       out.result({ file, genesisHash: hash }, () => out.line(`${file}  ${hash}`));
     });
-  examples(command, [
-    "pofl genesis build --chain-id ward-1 --validator north.json --validator south.json --out genesis.json",
-    "a network of two hospitals",
-  ]);
+  examples(
+    command,
+    [
+      "pofl genesis build --chain-id ward-1 --validator north.json --validator south.json --out genesis.json",
+      "a network of two hospitals",
+    ],
+    [
+      "pofl genesis build --chain-id ward-1 --validator north.json --custodian 0x… --custodian 0x… --threshold 2",
+      "with editable records: both custodians must agree to an edit",
+    ],
+  );
 }
 
 /** The file named, else that of the home. */
@@ -135,6 +152,10 @@ export function addGenesis(program: Command): void {
         out.line(`Time      ${genesis.genesisTime}`);
         out.line(`Task      ${genesis.task ? genesis.task.spec.name : "none"}`);
         out.line(`Bootnodes ${genesis.bootnodes.length}`);
+        const { keys, threshold } = genesis.custodians;
+        out.line(`Records   ${keys.length === 0 ? "none" : `${threshold} of ${keys.length} custodians make an edit`}`);
+        for (const key of keys) out.line(`  custodian ${key}`);
+        for (const address of genesis.regulators) out.line(`  regulator ${address}`);
         out.table(
           ["validator", "address", "stake"],
           genesis.validators.map((v) => [v.moniker, v.address, grouped(v.stake)]),

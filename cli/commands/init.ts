@@ -9,6 +9,7 @@ import { PoflError } from "../../types/errors.ts";
 import { toHex } from "../../types/primitives.ts";
 import { contextOf, newPassword } from "../context.ts";
 import { examples } from "../examples.ts";
+import { append } from "../parse.ts";
 import { peerIdOf } from "../peer.ts";
 import { DEVNET_STAKE } from "../testnet.ts";
 
@@ -21,12 +22,7 @@ export function addInit(program: Command): void {
     .option("--genesis <FILE>", "genesis file of the network to join (default: a network of this node alone)")
     .option("--moniker <NAME>", "name of this node", "node")
     .option("--data <FILE>", "this hospital's data")
-    .option(
-      "--bootnode <ADDRESS>",
-      "node to join by (may be given several times)",
-      (a, all: string[]) => [...all, a],
-      [],
-    )
+    .option("--bootnode <ADDRESS>", "node to join by (may be given several times)", append, [])
     .option("--encrypt", "encrypt the validator's keys with a password")
     .action(async (flags: Flags, self: Command) => {
       const { globals, out } = contextOf(self);

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { cohortTask } from "../../learning/cohort.ts";
-import { lockHome, openHome } from "../../node/home.ts";
+import { lockHome, openHome, readGenesis } from "../../node/home.ts";
+import { toHex } from "../../types/primitives.ts";
 import { cli, inFolder } from "./support.ts";
 
 /** Commands that need no node, from the words typed to what stands on disk and on the terminal. */
@@ -140,6 +141,72 @@ test("a network by hand: init twice, build, validate, show, install", () =>
     assert.is(readFileSync(join(joined.home, "config", "genesis.json"), "utf8"), readFileSync(file, "utf8"));
     const twice = await cli(["init", "--home", join(dir, "west"), "--genesis", file]);
     assert.match(twice.stderr, /\[ALREADY_EXISTS\]/);
+  }));
+
+test("a network with custodians by hand: keygen, build, show", () =>
+  inFolder(async (dir) => {
+    type Made = { publicKey: string; file: string; encrypted: boolean };
+    const custodians: Made[] = [];
+    for (const name of ["north", "south"]) {
+      await ok(["init", "--home", join(dir, name), "--moniker", name]);
+      custodians.push(await json<Made>(["custodian", "keygen", "--home", join(dir, name)]));
+    }
+    const file = join(dir, "genesis.json");
+    const regulator = `0x${"ab".repeat(20)}`;
+    await ok([
+      ...["genesis", "build", "--chain-id", "ward-1", "--out", file, "--threshold", "2", "--regulator", regulator],
+      ...["north", "south"].flatMap((n) => ["--validator", join(dir, n, "config", "validator.json")]),
+      ...custodians.flatMap(({ publicKey }) => ["--custodian", publicKey]),
+    ]);
+    const { custodians: named, regulators } = readGenesis(file);
+    assert.equal(named, { keys: custodians.map((c) => c.publicKey), threshold: 2 });
+    assert.equal(regulators, [regulator]);
+    const shown = await ok(["genesis", "show", file]);
+    assert.match(shown, /2 of 2 custodians/);
+    for (const { publicKey } of custodians) assert.ok(shown.includes(publicKey));
+  }));
+
+test("custodian keygen: sealed on request, never overwritten, never printed", () =>
+  inFolder(async (dir) => {
+    const home = join(dir, "home");
+    await ok(["init", "--home", home]);
+    const password = { POFL_PASSWORD: "correct horse" };
+    const printed = await ok(["custodian", "keygen", "--encrypt", "--home", home], password);
+    const opened = await openHome(home, () => "correct horse");
+    assert.ok(printed.startsWith(`${toHex(opened.custodian?.publicKey ?? new Uint8Array())}\n`), printed);
+    assert.not.ok(printed.includes(Buffer.from(opened.custodian?.secret ?? []).toString("hex")));
+    const again = await cli(["custodian", "keygen", "--home", home]);
+    assert.is(again.code, 1);
+    assert.match(again.stderr, /custodian_key: exists already.*\[ALREADY_EXISTS\]/);
+    assert.equal((await openHome(home, () => "correct horse")).custodian, opened.custodian);
+    const none = await cli(["custodian", "keygen", "--home", join(dir, "none")]);
+    assert.match(none.stderr, /pofl init.*\[NO_HOME\]/);
+    assert.is((await cli(["custodian", "keygen", "--encrypt", "--home", home], { POFL_PASSWORD: "" })).code, 2);
+  }));
+
+test("testnet --custodians: into genesis and the table", () =>
+  inFolder(async (dir) => {
+    type Made = { nodes: { home: string; custodian: string | null }[] };
+    const out = join(dir, "net");
+    const flags = [
+      "--custodians",
+      "2",
+      "--threshold",
+      "2",
+      "--redaction-delay",
+      "5",
+      "--regulator",
+      `0x${"cd".repeat(20)}`,
+    ];
+    const made = await json<Made>(["testnet", "--empty", "--nodes", "3", "--out", out, ...flags]);
+    const genesis = readGenesis(join(out, "genesis.json"));
+    assert.equal(
+      made.nodes.map((n) => n.custodian),
+      [...genesis.custodians.keys, null],
+    );
+    assert.is(genesis.custodians.threshold, 2);
+    assert.is(genesis.consensus.redaction.delay, 5);
+    assert.equal(genesis.regulators, [`0x${"cd".repeat(20)}`]);
   }));
 
 test("keys: new, list, show, export, delete, import; encrypted, and secrets are never printed", () =>

@@ -6,10 +6,19 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { makeTestnet } from "../../cli/testnet.ts";
 import { keyPair } from "../../crypto/ed25519.ts";
-import { devnetGenesis } from "../../genesis/presets.ts";
+import { CONSORTIUM, devnetGenesis } from "../../genesis/presets.ts";
 import { loadConfig } from "../../node/config.ts";
-import { createHome, genesisValidator, homePaths, lockHome, openHome, writeGenesis } from "../../node/home.ts";
+import {
+  createCustodianKey,
+  createHome,
+  genesisValidator,
+  homePaths,
+  lockHome,
+  openHome,
+  writeGenesis,
+} from "../../node/home.ts";
 import { accountText, readAccount, readAccountKey } from "../../node/keyfiles.ts";
+import { toHex } from "../../types/primitives.ts";
 import { inFolder, refused } from "./support.ts";
 
 async function newHome(dir: string, password = "") {
@@ -58,13 +67,82 @@ test("a testnet's attackers know one another by their numbers in genesis", () =>
     );
   }));
 
+test("a testnet's custodians are its first nodes, in the order of genesis", () =>
+  inFolder(async (dir) => {
+    const regulators = [`0x${"ab".repeat(20)}`];
+    const redaction = { custodians: 3, threshold: 2, redactionDelay: 20, regulators };
+    const { nodes, genesis } = await makeTestnet({ out: join(dir, "net"), nodes: 4, empty: true, ...redaction });
+    const homes = await Promise.all(nodes.map(({ home }) => openHome(home)));
+    const keys = homes.map(({ custodian }) => custodian && toHex(custodian.publicKey));
+    assert.equal(
+      nodes.map(({ custodian }) => custodian),
+      keys,
+    );
+    assert.is(keys[3], undefined);
+    assert.equal(genesis.custodians, { keys: keys.slice(0, 3), threshold: 2 });
+    assert.equal(genesis.regulators, regulators);
+    assert.equal(genesis.consensus, {
+      ...CONSORTIUM.consensus,
+      redaction: { ...CONSORTIUM.consensus.redaction, delay: 20, emergencyDelay: 20 },
+    });
+    assert.equal(homes[0]?.genesis, genesis);
+  }));
+
+test("an emergency waits no longer than other requests, and not longer than the preset says", () =>
+  inFolder(async (dir) => {
+    const { genesis } = await makeTestnet({ out: dir, nodes: 1, empty: true, redactionDelay: 1_000 });
+    assert.equal(genesis.consensus.redaction, { ...CONSORTIUM.consensus.redaction, delay: 1_000 });
+    assert.equal(genesis.custodians, { keys: [], threshold: 0 });
+  }));
+
 test("nothing is ever overwritten", () =>
   inFolder(async (dir) => {
     const { paths } = await newHome(dir);
     const before = readFileSync(paths.validatorKey, "utf8");
     await refused(() => createHome(dir, {}), "ALREADY_EXISTS");
     assert.is(readFileSync(paths.validatorKey, "utf8"), before);
+    const custodian = await createCustodianKey(paths);
+    await refused(() => createCustodianKey(paths, "other"), "ALREADY_EXISTS");
+    assert.equal((await openHome(dir)).custodian, custodian);
   }));
+
+test("a custodian's key is of its home, and only there when it was made", () =>
+  inFolder(async (dir) => {
+    await refused(() => createCustodianKey(homePaths(join(dir, "none"))), "NO_HOME");
+    const { paths } = await newHome(dir);
+    assert.is((await openHome(dir)).custodian, undefined);
+    const made = await createCustodianKey(paths);
+    assert.is(statSync(paths.custodianKey).mode & 0o777, 0o600);
+    assert.equal((await openHome(dir)).custodian, made);
+  }));
+
+test("a sealed custodian's key opens with its password and no other, asked for each sealed file", () =>
+  inFolder(async (dir) => {
+    const { paths } = await newHome(dir, "correct horse");
+    const made = await createCustodianKey(paths, "correct horse");
+    assert.not.match(readFileSync(paths.custodianKey, "utf8"), Buffer.from(made.secret).toString("hex"));
+    const asked: string[] = [];
+    const home = await openHome(dir, (what) => {
+      asked.push(what);
+      return "correct horse";
+    });
+    assert.equal(home.custodian, made);
+    assert.equal(asked, [paths.validatorKey, paths.custodianKey]);
+    const wrong = (what: string) => (what === paths.custodianKey ? "wrong" : "correct horse");
+    assert.match((await refused(() => openHome(dir, wrong), "WRONG_PASSWORD")).message, /custodian_key/);
+  }));
+
+for (const name of ["account", "consensus", "vrf", "network"] as const) {
+  test(`a custodian's key that is the ${name} key too is refused`, () =>
+    inFolder(async (dir) => {
+      const { paths, keys, nodeKey } = await newHome(dir);
+      const secret = name === "network" ? nodeKey : keys[name].secret;
+      writeFileSync(paths.custodianKey, JSON.stringify({ custodian: toHex(secret) }));
+      const { message } = await refused(() => openHome(dir), "BAD_KEY_FILE");
+      assert.match(message, new RegExp(`custodian_key: is the ${name} key of this home too.*custodian keygen`));
+      assert.not.match(message, Buffer.from(secret).toString("hex"));
+    }));
+}
 
 test("sealed keys open with their password and no other", () =>
   inFolder(async (dir) => {
@@ -75,13 +153,18 @@ test("sealed keys open with their password and no other", () =>
     await refused(() => openHome(dir), "PASSWORD_NEEDED");
   }));
 
-const damage: [id: string, file: "genesis" | "nodeKey" | "validatorKey", text: string, code: string, says: RegExp][] = [
+type File = "genesis" | "nodeKey" | "validatorKey" | "custodianKey";
+const damage: [id: string, file: File, text: string, code: string, says: RegExp][] = [
   ["genesis cut short", "genesis", '{"chainId": "x"', "BAD_JSON", /genesis\.json.*not JSON/],
   ["genesis with a field unknown", "genesis", '{"chain": 1}', "BAD_GENESIS", /genesis\.json: genesis: \$/],
   ["node key not JSON", "nodeKey", "0x00", "BAD_KEY_FILE", /node_key: not JSON/],
   ["node key too short", "nodeKey", '{"network":"0x00"}', "BAD_KEY_FILE", /node_key: field network/],
   ["validator key without vrf", "validatorKey", '{"account":"0x00"}', "BAD_KEY_FILE", /validator_key/],
   ["validator key empty", "validatorKey", "", "BAD_KEY_FILE", /validator_key: not JSON/],
+  ["custodian key not JSON", "custodianKey", "0x00", "BAD_KEY_FILE", /custodian_key: not JSON/],
+  ["custodian key too short", "custodianKey", '{"custodian":"0x00"}', "BAD_KEY_FILE", /custodian_key: field custodian/],
+  ["another key in its place", "custodianKey", `{"network":"0x${"11".repeat(32)}"}`, "BAD_KEY_FILE", /custodian_key/],
+  ["keystore of a custodian, damaged", "custodianKey", '{"version":9}', "BAD_KEYSTORE", /custodian_key/],
   ["keystore of another version", "validatorKey", '{"version":9}', "BAD_KEYSTORE", /validator_key/],
 ];
 for (const [id, file, text, code, says] of damage) {
