@@ -47,7 +47,7 @@ function checkContext(seed: Uint8Array, ceremony: Hash): void {
  * Deterministic in its arguments, so that a restart in mid-ceremony deals the same again. Ceremony, threshold and secret all enter the
  * coefficients: two dealings from one seed by mistake share none, where equal ones would give the difference of their secrets away.
  * @param seed 32 fresh random bytes per ceremony
- * @param ceremony its id, which binds the chain
+ * @param ceremony its id
  * @param secret a scalar, 32 bytes little-endian, not 0: the old share, in a resharing
  * @throws PoflError BAD_DEALING
  */

@@ -185,6 +185,7 @@ test("without a chain's checks: on another chain, under keys that are none, agai
     ["another dealer's key", { dealerKey: carol.keys.publicKey }],
     ["no dealer's key", { dealerKey: IDENTITY }],
     ["another receiver's key", { receiverKey: carol.keys.publicKey }],
+    ["about another envelope", { complaint: { ...args.complaint, share: seal(alice, bob, scalarBytes(6n)) } }],
     ["no commitments", { commitments: [] }],
     ["the identity among them", { commitments: [...alice.commitments, IDENTITY] }],
   ];
@@ -194,7 +195,9 @@ test("without a chain's checks: on another chain, under keys that are none, agai
 test("an envelope that its dealer has not signed proves nothing and is refused: so for a receiver it was not for", () => {
   const signed = seal(alice, bob);
   const moved = { ...signed, message: { ...signed.message, receiver: carol.index } };
-  const short = { ...signed, message: { ...signed.message, ciphertext: new Uint8Array(47) } };
+  // 48 bytes that end in 0 have the root of the 47 before it.
+  const ending = scribble(alice, bob, { ciphertext: new Uint8Array(48) });
+  const short = { ...ending, message: { ...ending.message, ciphertext: new Uint8Array(47) } };
   for (const [to, from, bad] of [
     [carol, alice, moved],
     [bob, alice, { ...signed, signature: new Uint8Array(64) }],

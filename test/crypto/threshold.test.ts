@@ -172,6 +172,7 @@ test("a custodian's wrong share is proven, by whoever sees it; an honest one's n
   const bad = { ...share, share: scalarBytes(9n) };
   assert.not(judge(0, signed(1, bad), list), "signed by another");
   assert.not(judge(1, signed(0, bad), list), "another accused");
+  assert.not(judge(1, signed(1, bad), list), "in another's name");
   assert.not(judge(3, signed(3, { ...bad, custodian: 3 }), list), "one who is not in the session");
   assert.not(judge(0, signed(0, bad), commitTo(all, 0, 1, 2)), "another list");
   assert.not(judge(0, signed(0, bad), list, { ...redaction, version: 2 }), "another redaction");
