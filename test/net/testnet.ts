@@ -40,17 +40,29 @@ export async function rpc<T>(url: string, method: string, params: unknown = {}):
   return answer.result as T;
 }
 
+/**
+ * Ports that nothing listens on, from below those that systems give to outgoing connections (32768 on Linux): a port that is free now and
+ * bound a second later must not have become the near end of some other node's connection.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((s) => (s.address() as { port: number }).port);
-  await Promise.all(servers.map((s) => new Promise((done) => s.close(done))));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
+  }
   return ports;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    await once(server.listen(port, "127.0.0.1"), "listening");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await new Promise((done) => server.close(done));
+  }
 }
 
 export async function until(what: string, ms: number, done: () => boolean | Promise<boolean>): Promise<void> {
