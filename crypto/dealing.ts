@@ -1,3 +1,4 @@
+import { mulAddUnsafe } from "@noble/curves/abstract/curve.js";
 import { ristretto255 } from "@noble/curves/ed25519.js";
 import { PoflError } from "../types/errors.ts";
 import { HASH_BYTES, type Hash } from "../types/primitives.ts";
@@ -183,11 +184,10 @@ export function combineCommitments(
     if (!own || own.length !== dealt[0]?.length) throw bad(`the commitments of dealer ${dealer} are malformed`);
     return own;
   });
+  const scalars = dealt.map((_, dealer) => weightOf(weights, dealer));
   return (elements[0] as GroupElement[]).map((_, power) => {
-    const sum = elements.reduce((total, own, dealer) => {
-      const c = own[power] as GroupElement;
-      return total.add(weights ? c.multiplyUnsafe(weightOf(weights, dealer)) : c);
-    }, Point.ZERO);
+    const terms = elements.map((own) => own[power] as GroupElement);
+    const sum = weights ? mulAddUnsafe(Point, terms, scalars) : terms.reduce((a, b) => a.add(b));
     if (sum.is0()) throw bad(`coefficient ${power} of the sum is the identity: begin a new ceremony`);
     return sum.toBytes();
   });
