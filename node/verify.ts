@@ -216,17 +216,23 @@ function withoutFile(root: Hash, known: KnownModel | undefined, initial: () => I
 /** What the store says beside the block: receipts, the set that decided, and the ways to find block and transactions. */
 async function checkRecords(store: Store, { block, id, receipts }: Derived): Promise<void> {
   const { height } = block.header;
-  const stored = (await store.receipts(height)) ?? failed("its receipts are missing");
-  if (stored.length !== receipts.length)
+  const [stored, set, named] = await Promise.all([
+    store.receipts(height),
+    // Compared with the header there, and that has been with what was derived.
+    store.validators(height),
+    store.heightOf(id),
+  ]);
+  if (!set) failed("its validator set is missing");
+  if (named !== height) failed("the index of block hashes does not name it");
+  if (!stored) return failed("its receipts are missing");
+  if (stored.length !== receipts.length) {
     failed(`${stored.length} receipts are stored of ${receipts.length} transactions`);
+  }
   for (const [i, receipt] of receipts.entries()) {
     if (!Receipt.equals(stored[i] as Receipt, receipt)) {
       failed(`the stored receipt of transaction ${toHex(receipt.tx)} is not what came of it`);
     }
   }
-  // Compared with the header, and that with what was derived.
-  if (!(await store.validators(height))) failed("its validator set is missing");
-  if ((await store.heightOf(id)) !== height) failed("the index of block hashes does not name it");
   for (const [index, { body }] of block.txs.entries()) {
     const tx = txId(body);
     const place = await store.tx(tx);
