@@ -22,6 +22,7 @@ export function nodeContext(parts: NodeParts): NodeContext {
     problem: () => stalled(parts),
     rejected: () => rejected,
     submit: (tx) => gate.submit(tx),
+    custody: undefined,
     events,
   };
 }

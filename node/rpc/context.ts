@@ -4,6 +4,7 @@ import type { Genesis } from "../../genesis/genesis.ts";
 import type { Counters, PeerInfo } from "../../p2p/types.ts";
 import type { Address, Hash } from "../../types/primitives.ts";
 import type { Tx } from "../../types/tx.ts";
+import type { CustodyView } from "../custodian/view.ts";
 import type { Mempool } from "../mempool.ts";
 import type { BlobStore } from "../store/blobs.ts";
 import type { Store } from "../store/store.ts";
@@ -35,6 +36,8 @@ export type NodeContext = {
   rejected(): Readonly<Record<string, number>>;
   /** Admits a transaction and passes it on. @throws PoflError TX_… or MEMPOOL_FULL */
   submit(tx: Tx): Hash;
+  /** This node's custodian; undefined = it is none. */
+  readonly custody: CustodyView | undefined;
   readonly events: NodeEvents;
 };
 

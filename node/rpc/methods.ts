@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { NodeContext } from "./context.ts";
 import { type Method, method } from "./jsonrpc.ts";
 import { chainMethods } from "./methods/chain.ts";
+import { custodianMethods } from "./methods/custodian.ts";
 import { learningMethods } from "./methods/learning.ts";
 import { nodeMethods } from "./methods/node.ts";
 import { noParams } from "./methods/params.ts";
@@ -16,6 +17,7 @@ export function rpcMethods(context: NodeContext): ReadonlyMap<string, Method<Cal
       ...chainMethods(context),
       ...stateMethods(context),
       ...learningMethods(context),
+      ...custodianMethods(context),
       ...subscriptionMethods(),
     }),
   );

@@ -3,18 +3,13 @@ import { genesisSchema } from "../../genesis/genesis.ts";
 import { UPDATE_STATUS } from "../../types/round.ts";
 import { TASK_STATUS } from "../../types/state.ts";
 import { TX_KINDS } from "../../types/tx.ts";
+import type { CustodianApproved, CustodianJoined, CustodianStatus } from "./custodiantypes.ts";
+import { address, amount, bytes, hash, signed, whole } from "./scalars.ts";
 
 /**
  * The results of every RPC method, as schemas from which the types, the OpenRPC document and the tests' checks come. Amounts and other
  * 64-bit integers are decimal strings, bytes are lower-case `0x` hex; heights and milliseconds since 1970 fit a JSON number.
  */
-
-const bytes = z.string().regex(/^0x(?:[0-9a-f]{2})*$/);
-const hash = z.string().regex(/^0x[0-9a-f]{64}$/);
-const address = z.string().regex(/^0x[0-9a-f]{40}$/);
-const amount = z.string().regex(/^(?:0|[1-9][0-9]*)$/);
-const signed = z.string().regex(/^(?:0|-?[1-9][0-9]*)$/);
-const whole = z.int().min(0);
 
 export const nodeStatus = z.strictObject({
   chainId: z.string(),
@@ -380,4 +375,7 @@ export type Results = {
   round_get: RoundJson;
   model_get: ModelJson;
   model_chunk: ModelChunk;
+  custodian_status: CustodianStatus;
+  custodian_join: CustodianJoined;
+  custodian_approve: CustodianApproved;
 };

@@ -128,6 +128,7 @@ export async function rpcWorld() {
       events.emit("tx", id);
       return id;
     },
+    custody: undefined,
     events,
   };
 
