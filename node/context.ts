@@ -21,6 +21,8 @@ export function nodeContext(parts: NodeParts): NodeContext {
     catchingUp: () => sync.catchingUp,
     problem: () => stalled(parts),
     rejected: () => rejected,
+    // No node keeps payloads before the record store is wired in here.
+    records: { read: async () => undefined },
     submit: (tx) => gate.submit(tx),
     custody: undefined,
     events,

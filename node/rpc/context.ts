@@ -1,5 +1,6 @@
 import type { Head } from "../../consensus/block/context.ts";
 import type { Applied, Timings } from "../../consensus/engine/types.ts";
+import type { Sidecar } from "../../crypto/record.ts";
 import type { Genesis } from "../../genesis/genesis.ts";
 import type { Counters, PeerInfo } from "../../p2p/types.ts";
 import type { Address, Hash } from "../../types/primitives.ts";
@@ -34,10 +35,17 @@ export type NodeContext = {
   problem(): string | undefined;
   /** Messages refused since the start, by reason. */
   rejected(): Readonly<Record<string, number>>;
-  /** Admits a transaction and passes it on. @throws PoflError TX_… or MEMPOOL_FULL */
-  submit(tx: Tx): Hash;
   /** This node's custodian; undefined = it is none. */
   readonly custody: CustodyView | undefined;
+  readonly records: {
+    /** What lies beside the chain under a record's label or a request's id, if it opens `cm`; undefined = not here. */
+    read(id: Hash, cm: Hash, length: number): Promise<Sidecar | undefined>;
+  };
+  /**
+   * Admits a transaction, with what travels beside it, and passes it on.
+   * @throws PoflError TX_… or MEMPOOL_FULL; MISSING_SIDECAR when it needs one that is neither given nor here; BAD_SIDECAR
+   */
+  submit(tx: Tx, sidecar?: Sidecar): Hash;
   readonly events: NodeEvents;
 };
 

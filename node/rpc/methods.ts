@@ -6,6 +6,7 @@ import { custodianMethods } from "./methods/custodian.ts";
 import { learningMethods } from "./methods/learning.ts";
 import { nodeMethods } from "./methods/node.ts";
 import { noParams } from "./methods/params.ts";
+import { recordMethods } from "./methods/records.ts";
 import { stateMethods } from "./methods/state.ts";
 import { type Caller, subscriptionMethods } from "./subscriptions.ts";
 
@@ -16,6 +17,7 @@ export function rpcMethods(context: NodeContext): ReadonlyMap<string, Method<Cal
       ...nodeMethods(context),
       ...chainMethods(context),
       ...stateMethods(context),
+      ...recordMethods(context),
       ...learningMethods(context),
       ...custodianMethods(context),
       ...subscriptionMethods(),

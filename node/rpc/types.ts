@@ -4,6 +4,7 @@ import { UPDATE_STATUS } from "../../types/round.ts";
 import { TASK_STATUS } from "../../types/state.ts";
 import { TX_KINDS } from "../../types/tx.ts";
 import type { CustodianApproved, CustodianJoined, CustodianStatus } from "./custodiantypes.ts";
+import type { RecordJson, RecordPage, RedactionPage } from "./recordtypes.ts";
 import { address, amount, bytes, hash, signed, whole } from "./scalars.ts";
 
 /**
@@ -373,6 +374,9 @@ export type Results = {
   task_list: TaskSummary[];
   task_get: TaskJson;
   round_get: RoundJson;
+  record_get: RecordJson;
+  record_list: RecordPage;
+  redaction_list: RedactionPage;
   model_get: ModelJson;
   model_chunk: ModelChunk;
   custodian_status: CustodianStatus;

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import { MemoryLevel } from "memory-level";
 import type { Head } from "../../consensus/block/context.ts";
 import type { Applied, Timings } from "../../consensus/engine/types.ts";
+import { type Sidecar, sidecarOpens } from "../../crypto/record.ts";
 import { initialModel, modelBytes } from "../../genesis/model.ts";
 import { createMempool, type Mempool } from "../../node/mempool.ts";
 import type { NodeContext } from "../../node/rpc/context.ts";
@@ -9,23 +10,32 @@ import { memoryBlobStore } from "../../node/store/blobs.ts";
 import { ENCODINGS } from "../../node/store/database.ts";
 import { openStore } from "../../node/store/store.ts";
 import { Block, blockId, bodyRoots, Header, ValidatorSet } from "../../types/block.ts";
-import { ZERO_HASH } from "../../types/primitives.ts";
+import { PoflError } from "../../types/errors.ts";
+import { toHex, ZERO_HASH } from "../../types/primitives.ts";
 import { HELD } from "../../types/round.ts";
+import type { Tx } from "../../types/tx.ts";
 import type { BlockInput } from "../../vm/execute.ts";
+import { besideTx } from "../../vm/records.ts";
 import { State } from "../../vm/state.ts";
 import { validatorSet } from "../../vm/validators.ts";
 import { addressFor, Chain, genesisWith, learningOf, spec } from "../vm/support.ts";
 
-/** A node's context on a real chain of the state machine, store and mempool; its network and clock are the test's. */
-export async function rpcWorld() {
+function newChain(): Chain {
   const genesis = genesisWith();
-  const chain = new Chain(genesis, State.genesis(genesis));
+  return new Chain(genesis, State.genesis(genesis));
+}
+
+/** A node's context on a real chain of the state machine, store and mempool; its network and clock are the test's. */
+export async function rpcWorld(chain: Chain = newChain()) {
+  const { genesis } = chain;
   const store = await openStore(new MemoryLevel<Uint8Array, Uint8Array>(ENCODINGS), {
     genesisHash: chain.hash,
     genesisState: () => chain.state,
     path: "test",
   });
   const blobs = memoryBlobStore();
+  /** By record or request, 0x…; tests put in and take out what they like. */
+  const sidecars = new Map<string, Sidecar>();
   const commit0 = { height: 0, round: 0, blockId: chain.hash, signatures: [] };
   let head: Head = {
     height: 0,
@@ -89,6 +99,16 @@ export async function rpcWorld() {
     return applied;
   };
 
+  /** What a node does with a sidecar: only what the transaction needs, and only if it opens. */
+  const keep = (tx: Tx, sidecar: Sidecar | undefined) => {
+    const [needed] = besideTx(chain.hash, tx);
+    if (!needed && sidecar) throw new PoflError("BAD_SIDECAR", "nothing travels beside this transaction");
+    if (!needed) return;
+    if (!sidecar) throw new PoflError("MISSING_SIDECAR", "its payload is missing");
+    if (!sidecarOpens(sidecar, needed.cm, needed.length)) throw new PoflError("BAD_SIDECAR", "it does not open cm");
+    sidecars.set(toHex(needed.id), sidecar);
+  };
+
   const context: NodeContext = {
     version: "0.0.0-test",
     moniker: "anna",
@@ -123,7 +143,14 @@ export async function rpcWorld() {
     catchingUp: () => settings.catchingUp,
     problem: () => settings.problem,
     rejected: () => ({ vote: 3 }),
-    submit: (tx) => {
+    records: {
+      read: async (id, cm, length) => {
+        const found = sidecars.get(toHex(id));
+        return found && sidecarOpens(found, cm, length) ? found : undefined;
+      },
+    },
+    submit: (tx, sidecar) => {
+      keep(tx, sidecar);
       const id = mempool.add(tx);
       events.emit("tx", id);
       return id;
@@ -157,5 +184,5 @@ export async function rpcWorld() {
     });
     return run({ learning, metrics: { n: 1, loss: 690, accuracy: 505, auroc: 0 }, committee: [addressFor("dora")] });
   };
-  return { chain, context, run, learn, settings, mempool, blobs, store };
+  return { sidecars, chain, context, run, learn, settings, mempool, blobs, store };
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { MAX_TX_BYTES } from "../../../types/limits.ts";
-import { decode, fromHex, type Hash, type Height, toHex } from "../../../types/primitives.ts";
+import type { Sidecar } from "../../../crypto/record.ts";
+import { MAX_RECORD_BYTES, MAX_TX_BYTES } from "../../../types/limits.ts";
+import { decode, fromHex, HASH_BYTES, type Hash, type Height, toHex } from "../../../types/primitives.ts";
 import { Tx } from "../../../types/tx.ts";
 import type { NodeContext } from "../context.ts";
 import { notFound } from "../errors.ts";
@@ -11,6 +12,19 @@ import { hashParam, headerAt, heightOf, heightParam, invalidParams, noParams, st
 
 /** Hashes that `tx_pending` lists at most. */
 const MAX_PENDING_LISTED = 1000;
+
+const hexUpTo = (bytes: number) =>
+  z
+    .string()
+    .max(2 + 2 * bytes, `must be at most ${bytes} bytes`)
+    .regex(/^0x(?:[0-9a-fA-F]{2})*$/, "must be 0x and pairs of hexadecimal digits");
+
+function sidecarOf(hex: string): Sidecar {
+  const bytes = fromHex(hex);
+  if (bytes.length < HASH_BYTES)
+    throw invalidParams("$.sidecar", `must be at least ${HASH_BYTES} bytes: salt, then body`);
+  return { salt: bytes.slice(0, HASH_BYTES), body: bytes.slice(HASH_BYTES) };
+}
 
 const place = z.strictObject({ height: heightParam.optional(), hash: hashParam.optional() });
 
@@ -85,15 +99,17 @@ export function chainMethods(context: NodeContext): Record<string, Method> {
       },
     }),
     tx_send: method({
-      summary: "Admits a signed transaction (SSZ, hex) to the mempool; it is not yet in a block when this answers",
+      summary:
+        "Admits a signed transaction (SSZ, hex) to the mempool, with what travels beside it: salt and padded payload of a record, or of a replacement; " +
+        "it is not yet in a block when this answers",
       params: z.strictObject({
-        tx: z
-          .string()
-          .max(2 + 2 * MAX_TX_BYTES, `must be at most ${MAX_TX_BYTES} bytes`)
-          .regex(/^0x(?:[0-9a-fA-F]{2})*$/, "must be 0x and pairs of hexadecimal digits"),
+        tx: hexUpTo(MAX_TX_BYTES),
+        sidecar: hexUpTo(HASH_BYTES + MAX_RECORD_BYTES).optional(),
       }),
       result: txSent,
-      run: ({ tx }) => ({ hash: toHex(context.submit(decode(Tx, fromHex(tx)))) }),
+      run: ({ tx, sidecar }) => ({
+        hash: toHex(context.submit(decode(Tx, fromHex(tx)), sidecar === undefined ? undefined : sidecarOf(sidecar))),
+      }),
     }),
     tx_get: method({
       summary: "A transaction that waits here or is in a block, with its receipt",
