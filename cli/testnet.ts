@@ -163,6 +163,7 @@ function chooseCustodians(o: TestnetOptions): { count: number; threshold: number
   const nodes = o.nodes ?? (o.data === undefined ? DEFAULT_NODES : hospitalFiles(o.data).length);
   if (count > nodes) throw usage(`--custodians ${count} needs as many nodes; this network has ${nodes}`);
   if (count > MAX_CUSTODIANS) throw usage(`--custodians ${count} is too many: at most ${MAX_CUSTODIANS}`);
+  if (threshold < 2) throw usage("--threshold must be at least 2: with 1 every custodian would hold the key");
   if (threshold > count) throw usage(`--threshold ${threshold} is more than the ${count} custodians`);
   return { count, threshold };
 }

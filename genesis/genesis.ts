@@ -140,8 +140,8 @@ export const genesisSchema = z
     }
     const { keys, threshold } = g.custodians;
     if (threshold > keys.length) fail(["custodians", "threshold"], "is more than there are keys");
-    if (threshold === 0 && keys.length > 0)
-      fail(["custodians", "threshold"], "must be at least 1 where there are keys");
+    // With a threshold of 1 every custodian would hold the key.
+    if (threshold < 2 && keys.length > 0) fail(["custodians", "threshold"], "must be at least 2 where there are keys");
     if (g.consensus.unbondingHeights < g.consensus.evidenceWindow) {
       fail(["consensus", "unbondingHeights"], "must not be below evidenceWindow, or a cheat could leave in time");
     }

@@ -1,4 +1,4 @@
-import { ContainerType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
+import { ContainerType, ListBasicType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
 import { SignedShare } from "./custodian.ts";
 import { MAX_CUSTODIANS } from "./limits.ts";
 import { Bytes32, Bytes64, bytesUpTo, U8, U32 } from "./primitives.ts";
@@ -23,6 +23,11 @@ export const CeremonyPlan = new ContainerType(
     /** Custodian keys of those who will hold shares, in the order of their numbers. */
     keys: Keys,
     threshold: U32,
+    /**
+     * Where a key is handed over: the places of those among its custodians, as many as its threshold, who deal; strictly ascending. Named, so
+     * that one who cheats or keeps silent can be left out of the next attempt. Empty where a key is made: there everyone deals.
+     */
+    dealers: new ListBasicType(U32, MAX_CUSTODIANS),
   },
   { typeName: "CeremonyPlan" },
 );

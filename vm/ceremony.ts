@@ -28,18 +28,22 @@ export const placeOf = (keys: readonly Hash[], key: Hash): number => keys.findIn
  * the generation before.
  */
 export function planFault(view: StateView, genesis: Genesis, plan: CeremonyPlan): string | undefined {
-  const { epoch, generation, keys, threshold } = plan;
-  if (keys.length === 0 || threshold < 1 || threshold > keys.length) {
-    return `a threshold of ${threshold} for ${keys.length} custodians`;
-  }
+  const { epoch, generation, keys, threshold, dealers } = plan;
+  // With a threshold of 1 every custodian would hold the key.
+  if (threshold < 2 || threshold > keys.length) return `a threshold of ${threshold} for ${keys.length} custodians`;
   if (new Set(keys.map(toHex)).size !== keys.length) return "a custodian is named twice";
   const known = view.entry("epochs", epoch);
   if (!makesKey(plan)) {
     if (!known) return `there is no key of epoch ${epoch}`;
-    return generation === known.generation + 1
+    if (generation !== known.generation + 1) {
+      return `the key of epoch ${epoch} is in generation ${known.generation}, the next is not ${generation}`;
+    }
+    const ascending = dealers.every((d, i) => d < known.keys.length && (i === 0 || d > (dealers[i - 1] as number)));
+    return ascending && dealers.length === known.threshold
       ? undefined
-      : `the key of epoch ${epoch} is in generation ${known.generation}, the next is not ${generation}`;
+      : `it needs the places of ${known.threshold} of the ${known.keys.length} custodians as dealers, ascending`;
   }
+  if (dealers.length > 0) return "everyone deals where a key is made: it names no dealers";
   const next = view.count("epochs");
   if (epoch !== next) return `the next epoch is ${next}, not ${epoch}`;
   const office = inOffice(view, genesis);
@@ -61,38 +65,39 @@ export function inOffice(view: StateView, genesis: Genesis): { keys: readonly Ha
   return { keys: keys.map((key) => fromHex(key, 32)), threshold };
 }
 
-/** Keys of those who may deal, in the order of their numbers as dealers. */
-export function dealerKeys(view: StateView, plan: CeremonyPlan): readonly Hash[] {
-  return makesKey(plan) ? plan.keys : (view.entry("epochs", plan.epoch)?.keys ?? []);
+/** Keys of those who deal, by their numbers as dealers: places in the plan, or among the custodians who hand their key over. */
+export function dealerKeys(view: StateView, plan: CeremonyPlan): ReadonlyMap<number, Hash> {
+  if (makesKey(plan)) return new Map(plan.keys.entries());
+  const old = view.entry("epochs", plan.epoch)?.keys ?? [];
+  return new Map(plan.dealers.flatMap((dealer) => (old[dealer] ? [[dealer, old[dealer]] as const] : [])));
 }
 
-/** How many must deal: everyone makes a key, the old threshold hands one over. */
-export function dealersNeeded(view: StateView, plan: CeremonyPlan): number {
-  return makesKey(plan) ? plan.keys.length : (view.entry("epochs", plan.epoch)?.threshold ?? 0);
+/** The number of this custodian as a dealer; undefined if it does not deal. */
+export function dealerNumber(view: StateView, plan: CeremonyPlan, custodian: Hash): number | undefined {
+  for (const [dealer, key] of dealerKeys(view, plan)) if (bytesEqual(key, custodian)) return dealer;
+  return undefined;
 }
 
 export type Dealer = { readonly dealer: number; readonly deal: Readonly<Deal> };
 
 /** Those who dealt, by their numbers. As all that follows it is for open ceremonies: afterwards a key has other custodians. */
 export function dealersOf(view: StateView, ceremony: Readonly<Ceremony>): Dealer[] {
-  const keys = dealerKeys(view, ceremony.plan);
-  return ceremony.deals
-    .filter((deal) => deal.commitments.length > 0)
-    .map((deal) => ({ dealer: placeOf(keys, deal.custodian), deal }))
-    .sort((a, b) => a.dealer - b.dealer);
+  return [...dealerKeys(view, ceremony.plan)].flatMap(([dealer, key]) => {
+    const deal = dealOf(ceremony, key);
+    return deal ? [{ dealer, deal }] : [];
+  });
 }
 
 export function dealOf(ceremony: Readonly<Ceremony>, custodian: Hash): Readonly<Deal> | undefined {
   return ceremony.deals.find((deal) => bytesEqual(deal.custodian, custodian));
 }
 
-/** Custodian keys that the ceremony still waits for: any of the old ones up to their threshold, and every new one. */
-export function awaited(view: StateView, ceremony: Readonly<Ceremony>): { dealers: number; receivers: Hash[] } {
-  const { plan } = ceremony;
-  return {
-    dealers: dealersNeeded(view, plan) - dealersOf(view, ceremony).length,
-    receivers: plan.keys.filter((key) => !dealOf(ceremony, key)),
-  };
+/** Custodian keys of those who have a part in the ceremony and have not taken it yet. */
+export function awaited(view: StateView, ceremony: Readonly<Ceremony>): Hash[] {
+  const parts = new Map(
+    [...dealerKeys(view, ceremony.plan).values(), ...ceremony.plan.keys].map((key) => [toHex(key), key]),
+  );
+  return [...parts.values()].filter((key) => !dealOf(ceremony, key));
 }
 
 /** Weights of the dealers' shares in a receiver's; undefined = one each. */
@@ -108,9 +113,13 @@ export function newCommitments(view: StateView, ceremony: Readonly<Ceremony>): U
 
 /** What everyone of the plan signs when nobody is awaited any more. @throws PoflError BAD_DEALING */
 export function statementOf(view: StateView, ceremony: Readonly<Ceremony>): KeyStatement {
+  return statementFor(ceremony, newCommitments(view, ceremony));
+}
+
+export function statementFor(ceremony: Readonly<Ceremony>, commitments: readonly Uint8Array[]): KeyStatement {
   return {
     ceremony: ceremony.id,
-    publicKey: newCommitments(view, ceremony)[0] as Hash,
+    publicKey: commitments[0] as Hash,
     transcript: Deals.hashTreeRoot([...ceremony.deals]),
   };
 }

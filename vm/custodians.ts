@@ -11,14 +11,13 @@ import {
   ceremonyId,
   ceremonyStatus,
   dealerKeys,
-  dealersNeeded,
-  dealersOf,
+  dealerNumber,
   dealOf,
   makesKey,
   newCommitments,
   placeOf,
   planFault,
-  statementOf,
+  statementFor,
 } from "./ceremony.ts";
 import type { Draft } from "./draft.ts";
 import { failTx } from "./failures.ts";
@@ -43,9 +42,10 @@ export function deal(draft: Draft, { body, signature }: CustodianDeal, context: 
   if (known && dealOf(known.record, custodian)) failTx("TX_ALREADY_DEALT", "custodian-deal: it has dealt already");
   if (!envelopeKeyIsValid(body.envelopeKey)) refuse("its envelope key is no element of the group");
 
-  if (commitments.length > 0) checkDealing(draft, body, id, known?.record);
-  else if (makesKey(plan)) refuse("who makes a key must deal");
-  else if (!known) failTx("TX_UNKNOWN_CEREMONY", "custodian-deal: a custodian in office must begin it");
+  const dealer = dealerNumber(draft, plan, custodian);
+  if (dealer !== undefined) checkDealing(draft, body, id, dealer);
+  else if (commitments.length > 0) refuse("its custodian is no dealer of the plan");
+  else if (!known) failTx("TX_UNKNOWN_CEREMONY", "custodian-deal: a dealer must begin it");
   else if (placeOf(plan.keys, custodian) < 0) refuse("its custodian has no part in the ceremony");
 
   const entry = { custodian, envelopeKey: body.envelopeKey, commitments };
@@ -56,11 +56,8 @@ export function deal(draft: Draft, { body, signature }: CustodianDeal, context: 
   }
 }
 
-function checkDealing(view: StateView, body: DealBody, id: Hash, ceremony: Readonly<Ceremony> | undefined): void {
-  const { plan, custodian, commitments, proof } = body;
+function checkDealing(view: StateView, { plan, commitments, proof }: DealBody, id: Hash, dealer: number): void {
   const refuse = (why: string) => failTx("TX_BAD_DEAL", `custodian-deal: ${why}`);
-  const dealer = placeOf(dealerKeys(view, plan), custodian);
-  if (dealer < 0) refuse("its custodian may not deal");
   if (!commitmentsAreValid(commitments, plan.threshold)) refuse("its commitments are malformed");
   if (makesKey(plan)) {
     if (!provesDealt(commitments[0] as Hash, id, dealer, proof)) refuse("the secret that it deals is not known to it");
@@ -69,19 +66,15 @@ function checkDealing(view: StateView, body: DealBody, id: Hash, ceremony: Reado
   const share = view.entry("epochs", plan.epoch)?.verifyingShares[dealer];
   if (!share || !bytesEqual(share, commitments[0] as Hash)) refuse("it deals something else than its share");
   if (proof.length > 0) refuse("a proof has no place where a key is handed over");
-  if (ceremony && dealersOf(view, ceremony).length >= dealersNeeded(view, plan)) {
-    failTx("TX_ENOUGH_DEALERS", "custodian-deal: enough custodians deal already; take part without commitments");
-  }
 }
 
 /** Ends a ceremony by the proof that one of its dealers cheated, whom it names. @throws PoflError of TX_FAILURES */
 export function complain(draft: Draft, complaint: CustodianComplain, { genesisHash, height }: TxContext): void {
   const { ceremony: id, dealer, receiver } = complaint.share.message;
   const { index, record: ceremony } = openCeremony(draft, "custodian-complain", id);
-  const custodianKey = dealerKeys(draft, ceremony.plan)[dealer];
+  const custodianKey = dealerKeys(draft, ceremony.plan).get(dealer);
   const receiverKey = ceremony.plan.keys[receiver];
-  // Who only receives sends no shares: whatever bears its name is not from the ceremony.
-  const dealt = custodianKey && dealersOf(draft, ceremony).find((d) => d.dealer === dealer)?.deal;
+  const dealt = custodianKey && dealOf(ceremony, custodianKey);
   const received = receiverKey && dealOf(ceremony, receiverKey);
   const proves =
     dealt &&
@@ -142,10 +135,8 @@ function outcome(draft: Draft, kind: string, tx: CustodianRegister, context: TxC
   const fault = planFault(draft, genesis, plan);
   if (fault !== undefined) failTx("TX_BAD_PLAN", `${kind}: ${fault}`);
   if (makesKey(plan) !== fresh) failTx("TX_BAD_PLAN", `${kind}: the ceremony is of the other kind`);
-  const { dealers, receivers } = awaited(draft, ceremony.record);
-  if (dealers > 0 || receivers.length > 0) {
-    failTx("TX_CEREMONY_INCOMPLETE", `${kind}: ${Math.max(dealers, receivers.length)} custodians have not dealt`);
-  }
+  const missing = awaited(draft, ceremony.record);
+  if (missing.length > 0) failTx("TX_CEREMONY_INCOMPLETE", `${kind}: it waits for ${missing.map(toHex).join(", ")}`);
   // Signatures first: what follows costs a product per commitment.
   const said = { ceremony: tx.ceremony, publicKey: tx.publicKey, transcript: tx.transcript };
   const signed =
@@ -153,11 +144,12 @@ function outcome(draft: Draft, kind: string, tx: CustodianRegister, context: TxC
     plan.keys.every((key, i) => statementSigning.verify(genesisHash, key, said, tx.signatures[i] as Uint8Array));
   if (!signed) failTx("TX_BAD_STATEMENT", `${kind}: it needs the signature of every custodian of the plan`);
   try {
-    const { publicKey, transcript } = statementOf(draft, ceremony.record);
+    const commitments = newCommitments(draft, ceremony.record);
+    const { publicKey, transcript } = statementFor(ceremony.record, commitments);
     if (!bytesEqual(publicKey, tx.publicKey) || !bytesEqual(transcript, tx.transcript)) {
       failTx("TX_BAD_STATEMENT", `${kind}: the deals give the key ${toHex(publicKey)}`);
     }
-    return { ceremony, commitments: newCommitments(draft, ceremony.record) };
+    return { ceremony, commitments };
   } catch (error) {
     if (isPoflError(error, "BAD_DEALING")) failTx("TX_BAD_STATEMENT", `${kind}: ${error.message}`);
     throw error;

@@ -56,7 +56,6 @@ export const TX_FAILURES = [
   "TX_BAD_PLAN", // a ceremony that can't be: wrong epoch, generation, keys or threshold
   "TX_BAD_DEAL", // not signed by a custodian of the ceremony, or commitments or proof are bad
   "TX_ALREADY_DEALT",
-  "TX_ENOUGH_DEALERS", // as many custodians as the threshold asks for hand their shares over already
   "TX_UNKNOWN_CEREMONY",
   "TX_CEREMONY_OVER",
   "TX_CEREMONY_INCOMPLETE", // not everyone has dealt

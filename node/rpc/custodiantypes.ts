@@ -26,6 +26,8 @@ export const custodianCeremony = z.strictObject({
   attempt: whole,
   keys: z.array(hash),
   threshold: whole,
+  /** Places of those custodians of the key who deal, where it is handed over; empty where a key is made: everyone does. */
+  dealers: z.array(whole),
   /** `joining`: this node takes part, the chain knows nothing of it yet. */
   status: z.enum(["joining", ...CEREMONY_STATUS]),
   /** Heights; 0 = not yet. */
@@ -33,8 +35,7 @@ export const custodianCeremony = z.strictObject({
   endedAt: whole,
   /** Custodian keys of those whose first round is on the chain. */
   dealt: z.array(hash),
-  /** How many more must deal a share of the key, and who must yet take part. */
-  awaitedDealers: whole,
+  /** Those of whom the chain still waits for it. */
   awaited: z.array(hash),
   /** Who is proven to have dealt a bad share. */
   culprit: hash.nullable(),

@@ -83,20 +83,26 @@ const BAD: [string, (string | number)[], unknown, string?][] = [
   ["a key off the curve", ["validators", 0, "consensusKey"], off],
   ["a key of small order", ["validators", 0, "vrfKey"], smallOrder],
   ["a registrar's key of small order", ["registrars"], [smallOrder], "$.registrars[0]"],
-  ["a custodian's key off the curve", ["custodians"], { keys: [off], threshold: 1 }, "$.custodians.keys[0]"],
-  ["a custodian's key twice", ["custodians"], { keys: [key(90), key(90)], threshold: 1 }, "$.custodians.keys[1]"],
+  ["a custodian's key off the curve", ["custodians"], { keys: [key(90), off], threshold: 2 }, "$.custodians.keys[1]"],
+  ["a custodian's key twice", ["custodians"], { keys: [key(90), key(90)], threshold: 2 }, "$.custodians.keys[1]"],
   [
     "a custodian's key that validates",
     ["custodians"],
-    { keys: [validator(2).consensusKey], threshold: 1 },
+    { keys: [key(90), validator(2).consensusKey], threshold: 2 },
     "$.validators[2].consensusKey",
   ],
-  ["an account's key as custodian's", ["custodians"], { keys: [key(101)], threshold: 1 }, "$.custodians.keys[0]"],
+  [
+    "an account's key as custodian's",
+    ["custodians"],
+    { keys: [key(90), key(101)], threshold: 2 },
+    "$.custodians.keys[1]",
+  ],
   ["a key in capitals", ["validators", 0, "vrfKey"], validator(0).vrfKey.toUpperCase().replace("X", "x")],
   ["a key without 0x", ["validators", 0, "vrfKey"], validator(0).vrfKey.slice(2)],
   ["a key cut short", ["validators", 0, "vrfKey"], validator(0).vrfKey.slice(0, -2)],
   ["threshold above the custodians", ["custodians", "threshold"], 1],
   ["custodians without a threshold", ["custodians"], { keys: [key(90)], threshold: 0 }, "$.custodians.threshold"],
+  ["custodians who each hold the key", ["custodians"], { keys: [key(90)], threshold: 1 }, "$.custodians.threshold"],
   ["an account twice", ["accounts", 1], { address: `0x${"ab".repeat(20)}`, balance: "1" }, "$.accounts[1].address"],
   ["no validators", ["validators"], []],
   ["validators as an object", ["validators"], {}],
@@ -215,7 +221,7 @@ test("the hash changes with every agreed value", () => {
   differs(["task", "spec", "training", "learningRate"], 0.02);
   differs(["registrars"], [key(90)]);
   differs(["regulators"], [`0x${"ab".repeat(20)}`]);
-  differs(["custodians"], { keys: [key(90), key(91)], threshold: 1 });
+  differs(["custodians"], { keys: [key(90), key(91), key(92)], threshold: 2 });
   differs(["custodians"], { keys: [key(90), key(91)], threshold: 2 });
   differs(["allowlist"], []);
   differs(["allowlist"], ["12D3KooW"]);

@@ -101,7 +101,7 @@ test("every method: its result has the shape that the schema says, and the docum
       const checked = (methods.get(name) as { result: z.ZodType }).result.safeParse(result);
       assert.ok(checked.success, `${name}: ${checked.error?.message}`);
     }
-    const plan = { epoch: 0, generation: 0, attempt: 0, keys: [new Uint8Array(32)], threshold: 1 };
+    const plan = { epoch: 0, generation: 0, attempt: 0, keys: [new Uint8Array(32)], threshold: 2, dealers: [] };
     const signature = `0x${"00".repeat(64)}`;
     for (const [name, params] of [
       ["custodian_join", { plan: toHex(CeremonyPlan.serialize(plan)), signature }],

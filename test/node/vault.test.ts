@@ -114,7 +114,7 @@ test("a crash at any call leaves the old file or the new one", () =>
 test("what a custodian keeps comes back; two ceremonies' shares of one generation don't meet", () =>
   inFolder((folder) => {
     const holdings = new Holdings(open(folder));
-    const plan = { epoch: 0, generation: 0, attempt: 0, keys: [seedOf("a"), seedOf("b")], threshold: 2 };
+    const plan = { epoch: 0, generation: 0, attempt: 0, keys: [seedOf("a"), seedOf("b")], threshold: 2, dealers: [] };
     const joined = holdings.join(plan, seedOf("seed"), 7);
     const share = (ceremony: string) => ({ ceremony: seedOf(ceremony), epoch: 0, generation: 0, share: seedOf("s") });
     holdings.keep(share("first"));

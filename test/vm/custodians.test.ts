@@ -52,7 +52,7 @@ function complaint(custody: Custody, plan: CeremonyPlan, d: number, r: number, s
 test("five deal, and the chain comes to the key that they hold shares of", () => {
   const { custody, plan } = dealt();
   const { chain } = custody;
-  assert.equal(awaited(chain.state, custody.ceremony(plan)), { dealers: 0, receivers: [] });
+  assert.equal(awaited(chain.state, custody.ceremony(plan)), []);
   assert.equal(chain.send(register(custody, plan)), [""]);
   const epoch = custody.epoch(0);
   assert.is(epoch.threshold, 3);
@@ -85,18 +85,34 @@ test("a dealer of a bad share is named by the chain, and the next attempt may go
   assert.is(custody.epoch(0).keys.length, 4);
 });
 
-test("a key is handed over by exactly the threshold of the old; who comes later only receives", () => {
+test("a key is handed over by those whom the plan names; the others only receive", () => {
   const custody = withKey();
   const { chain } = custody;
-  const plan = custody.plan({ epoch: 0, generation: 1 });
+  const plan = custody.plan({ epoch: 0, generation: 1, dealers: [0, 2, 4] });
   for (const n of [4, 2, 0]) assert.equal(chain.send(custody.dealTx(plan, n)), [""]);
-  assert.equal(chain.send(custody.dealTx(plan, 1)), ["TX_ENOUGH_DEALERS"]);
+  assert.equal(
+    awaited(chain.state, custody.ceremony(plan)).map(toHex),
+    [1, 3].map((n) => toHex(custodianOf(n).publicKey)),
+  );
   for (const n of [1, 3]) assert.equal(chain.send(custody.dealTx(plan, n, false)), [""]);
   const value = custody.outcome(plan, ALL);
   const before = custody.epoch(0);
   assert.equal(chain.send(chain.tx("emil", { kind: "custodian-rotate", value })), [""]);
   assert.equal(custody.epoch(0).publicKey, before.publicKey);
   assert.is.not(toHex(custody.epoch(0).verifyingShares[0]!), toHex(before.verifyingShares[0]!));
+});
+
+test("who cheats or keeps silent in a hand-over is left out of the next", () => {
+  const custody = withKey();
+  const { chain } = custody;
+  const plan = custody.plan({ epoch: 0, generation: 1, dealers: [0, 1, 2] });
+  for (const n of [0, 1, 2]) assert.equal(chain.send(custody.dealTx(plan, n)), [""]);
+  for (const n of [3, 4]) assert.equal(chain.send(custody.dealTx(plan, n, false)), [""]);
+  const bad = shareOf(custody.dealing(plan, 1), 3);
+  assert.equal(chain.send(complaint(custody, plan, 1, 2, bad)), [""]);
+  assert.is(toHex(custody.ceremony(plan).culprit), toHex(custodianOf(1).publicKey));
+  custody.handOver(0, [0, 2, 3], [0, 2, 3, 4], 3);
+  assert.is(custody.epoch(0).generation, 1);
 });
 
 type Case = { id: string; code: (typeof TX_FAILURES)[number]; tx: () => { custody: Custody; tx: Tx } };
@@ -128,12 +144,39 @@ const cases: Case[] = [
   }),
   planned("a custodian twice", { keys: [0, 1, 2, 3, 3].map((n) => custodianOf(n).publicKey) }),
   planned("a key handed over that there is not", { generation: 1 }),
+  planned("dealers named where everyone deals", { dealers: [0, 1, 2] }),
   {
     id: "a generation that is not the next",
     code: "TX_BAD_PLAN",
     tx: () => {
       const custody = withKey();
       return { custody, tx: custody.dealTx(custody.plan({ epoch: 0, generation: 2 }), 0) };
+    },
+  },
+  ...[
+    [0, 1],
+    [0, 1, 2, 3],
+    [2, 1, 0],
+    [0, 0, 1],
+    [0, 1, 5],
+  ].map(
+    (dealers): Case => ({
+      id: `a hand-over by the dealers ${dealers.join()}`,
+      code: "TX_BAD_PLAN",
+      tx: () => {
+        const custody = withKey();
+        return { custody, tx: custody.dealTx(custody.plan({ epoch: 0, generation: 1, dealers }), 0) };
+      },
+    }),
+  ),
+  {
+    id: "commitments of who is no dealer of the plan",
+    code: "TX_BAD_DEAL",
+    tx: () => {
+      const custody = withKey();
+      const plan = custody.plan({ epoch: 0, generation: 1, dealers: [0, 1, 2] });
+      custody.chain.send(custody.dealTx(plan, 0));
+      return { custody, tx: custody.dealTx(plan, 3) };
     },
   },
   {
@@ -184,7 +227,7 @@ const cases: Case[] = [
     code: "TX_BAD_DEAL",
     tx: () => {
       const custody = withKey();
-      const plan = custody.plan({ epoch: 0, generation: 1 });
+      const plan = custody.plan({ epoch: 0, generation: 1, dealers: [0, 1, 2] });
       const { commitments } = custody.deal(plan, 1).body;
       return { custody, tx: custody.dealTx(plan, 0, true, { commitments }) };
     },
@@ -194,7 +237,12 @@ const cases: Case[] = [
     code: "TX_UNKNOWN_CEREMONY",
     tx: () => {
       const custody = withKey();
-      const plan = custody.plan({ epoch: 0, generation: 1, keys: [5, 6, 7].map((n) => custodianOf(n).publicKey) });
+      const plan = custody.plan({
+        epoch: 0,
+        generation: 1,
+        dealers: [0, 1, 2],
+        keys: [5, 6, 7].map((n) => custodianOf(n).publicKey),
+      });
       return { custody, tx: custody.dealTx(plan, 5, false) };
     },
   },
@@ -204,16 +252,6 @@ const cases: Case[] = [
     tx: () => {
       const { custody, plan } = dealt();
       return { custody, tx: custody.dealTx(plan, 2) };
-    },
-  },
-  {
-    id: "a fourth dealer where three hand over",
-    code: "TX_ENOUGH_DEALERS",
-    tx: () => {
-      const custody = withKey();
-      const plan = custody.plan({ epoch: 0, generation: 1 });
-      for (const n of [0, 1, 2]) custody.chain.send(custody.dealTx(plan, n));
-      return { custody, tx: custody.dealTx(plan, 3) };
     },
   },
   {

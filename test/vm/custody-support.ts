@@ -55,6 +55,7 @@ export class Custody {
       attempt: 0,
       keys: named.map((_, n) => custodianOf(n).publicKey),
       threshold,
+      dealers: [],
       ...change,
     };
   }
@@ -118,7 +119,9 @@ export class Custody {
   /** All of handing a key over, from those of the old custodians to new ones. */
   handOver(epoch: number, from: readonly number[], to: readonly number[], threshold: number): void {
     const generation = this.epoch(epoch).generation + 1;
-    const plan = this.plan({ epoch, generation, threshold, keys: to.map((n) => custodianOf(n).publicKey) });
+    const old = this.epoch(epoch).keys;
+    const dealers = from.map((n) => old.findIndex((key) => bytesEqual(key, custodianOf(n).publicKey)));
+    const plan = this.plan({ epoch, generation, threshold, dealers, keys: to.map((n) => custodianOf(n).publicKey) });
     for (const n of from) this.#done(this.dealTx(plan, n));
     for (const n of to) if (!from.includes(n)) this.#done(this.dealTx(plan, n, false));
     this.#done(this.chain.tx("emil", { kind: "custodian-rotate", value: this.outcome(plan, to) }));

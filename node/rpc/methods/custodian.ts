@@ -49,8 +49,8 @@ function epochsOf(state: State, custody: CustodyView | undefined): Epochs {
   return found;
 }
 
-function planJson({ epoch, generation, attempt, keys, threshold }: CeremonyPlan) {
-  return { epoch, generation, attempt, keys: keys.map(toHex), threshold };
+function planJson({ keys, dealers, ...numbers }: CeremonyPlan) {
+  return { ...numbers, keys: keys.map(toHex), dealers: [...dealers] };
 }
 
 function ceremoniesOf(state: State, custody: CustodyView | undefined): Ceremonies {
@@ -58,7 +58,6 @@ function ceremoniesOf(state: State, custody: CustodyView | undefined): Ceremonie
   for (const i of newest(state.count("ceremonies"), MAX_LISTED)) {
     const ceremony = state.entry("ceremonies", i) as Ceremony;
     const status = ceremonyStatus(ceremony);
-    const { dealers, receivers } = status === "open" ? awaited(state, ceremony) : { dealers: 0, receivers: [] };
     found.unshift({
       id: toHex(ceremony.id),
       ...planJson(ceremony.plan),
@@ -66,8 +65,7 @@ function ceremoniesOf(state: State, custody: CustodyView | undefined): Ceremonie
       startedAt: ceremony.startedAt,
       endedAt: ceremony.endedAt,
       dealt: ceremony.deals.map((deal) => toHex(deal.custodian)),
-      awaitedDealers: Math.max(0, dealers),
-      awaited: receivers.map(toHex),
+      awaited: status === "open" ? awaited(state, ceremony).map(toHex) : [],
       culprit: bytesEqual(ceremony.culprit, ZERO_HASH) ? null : toHex(ceremony.culprit),
       here: custody?.doing(ceremony.id) ?? null,
     });
@@ -81,7 +79,6 @@ function ceremoniesOf(state: State, custody: CustodyView | undefined): Ceremonie
       startedAt: 0,
       endedAt: 0,
       dealt: [],
-      awaitedDealers: 0,
       awaited: plan.keys.map(toHex),
       culprit: null,
       here: custody?.doing(id) ?? null,
