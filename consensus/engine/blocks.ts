@@ -2,6 +2,7 @@ import { Block, blockId } from "../../types/block.ts";
 import { isPoflError } from "../../types/errors.ts";
 import { bytesEqual, decode, type Hash } from "../../types/primitives.ts";
 import type { Opening } from "../../types/round.ts";
+import { besideBlock } from "../../vm/records.ts";
 import { idKey } from "../bft/votes.ts";
 import type { HeightContext } from "../block/context.ts";
 import { checkBlock, confirmBlock, type Derived } from "../block/derive.ts";
@@ -9,7 +10,7 @@ import type { LearningInputs } from "../block/inputs.ts";
 import { type ResultSource, roundInput } from "../block/learn.ts";
 import type { EngineDeps } from "./types.ts";
 
-/** Waited before missing updates are asked for again. */
+/** Waited before missing updates or payloads are asked for again. */
 export const RETRY_MS = 500;
 
 type Entry = { readonly block: Block; readonly bytes: Uint8Array; derived: Derived | undefined; judging: boolean };
@@ -61,12 +62,14 @@ export class BlockPool {
     return this.#entries.get(idKey(id))?.block;
   }
 
+  /** What follows from a valid block, whether or not the payloads of its records are here: a certificate stands for those. */
   derived(id: Hash): Derived | undefined {
     return this.#entries.get(idKey(id))?.derived;
   }
 
   /**
-   * Answers once with valid or invalid. Updates that are not here are fetched until they are: that they are missing is no verdict.
+   * Answers once with valid or invalid. Updates and records' payloads that are not here are fetched until they are: that they are
+   * missing is no verdict.
    * False if the block itself is not here.
    */
   judge(id: Hash, answer: (valid: boolean, block: Block) => void): boolean {
@@ -77,13 +80,8 @@ export class BlockPool {
     const attempt = async () => {
       if (this.#closed) return;
       try {
-        const learning = entry.block.learning[0];
-        const blobs = await this.#collect(learning?.openings ?? []);
-        if (this.#closed) return;
-        checkBlock(this.#ctx, entry.block);
-        const source = await this.#compute(learning, blobs);
-        if (this.#closed) return;
-        entry.derived = confirmBlock(this.#ctx, entry.block, source);
+        entry.derived ??= await this.#derive(entry.block);
+        if (this.#closed || !entry.derived) return;
       } catch (error) {
         if (this.#closed) return;
         if (isPoflError(error, "MISSING_BLOBS")) {
@@ -100,11 +98,37 @@ export class BlockPool {
         answer(false, entry.block);
         return;
       }
+      try {
+        await this.ensureRecords(entry.derived);
+      } catch (error) {
+        if (this.#closed) return;
+        if (isPoflError(error, "MISSING_RECORDS")) this.#later(attempt);
+        // A disk that does not take a payload: a verdict would be a lie, whichever it is.
+        else this.#deps.fatal(error);
+        return;
+      }
+      if (this.#closed) return;
       entry.judging = false;
       answer(true, entry.block);
     };
     void attempt();
     return true;
+  }
+
+  /** Undefined once the height is over. @throws PoflError INVALID_BLOCK, BAD_COMMIT, MISSING_BLOBS */
+  async #derive(block: Block): Promise<Derived | undefined> {
+    const learning = block.learning[0];
+    const blobs = await this.#collect(learning?.openings ?? []);
+    if (this.#closed) return undefined;
+    checkBlock(this.#ctx, block);
+    const source = await this.#compute(learning, blobs);
+    return this.#closed ? undefined : confirmBlock(this.#ctx, block, source);
+  }
+
+  /** What lies beside the block is here, and stays. @throws PoflError MISSING_RECORDS, or what the disk says */
+  async ensureRecords({ block, receipts }: Derived): Promise<void> {
+    const beside = besideBlock(this.#ctx.genesisHash, block.txs, receipts);
+    if (beside.length > 0) await this.#deps.records.ensure(beside);
   }
 
   /** Model and updates for a round result; updates that can't be had in time are simply absent. */

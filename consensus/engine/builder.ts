@@ -81,11 +81,14 @@ export class Builder {
         },
         source,
       );
+      // Whoever proposes must have what it proposes: others pull it from here.
+      await this.#host.blocks.ensureRecords(derived);
+      if (this.#host.closed() || this.#host.round() !== round) return;
       if (this.#wanted === round) this.#wanted = -1;
       this.#host.built(round, derived);
     } catch (error) {
-      // The last round's updates may still be on their way to a node that caught up.
-      if (isPoflError(error, "MISSING_BLOBS")) {
+      // The last round's updates may still be on their way to a node that caught up; a payload may have been damaged on the disk.
+      if (isPoflError(error, "MISSING_BLOBS") || isPoflError(error, "MISSING_RECORDS")) {
         this.#deps.clock.timer(RETRY_MS, () => this.progress());
         return;
       }

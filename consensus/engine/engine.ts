@@ -148,7 +148,7 @@ export class Engine {
 
   /** A block decided here, or by others (`followed`). */
   #apply(derived: Derived, commit: Commit, followed = false): void {
-    if (this.#applying) return;
+    if (this.#applying || this.#stopped) return;
     this.#applying = this.#store(derived, commit)
       .catch((error) => {
         this.#deps.fatal(error);

@@ -203,8 +203,9 @@ export class HeightRun {
     this.#addBlock(bytes, (id) => this.#missing.has(idKey(id)));
   }
 
-  /** Asks again for blocks that the vote needs and nobody has sent. */
+  /** Asks again for blocks that the vote needs and nobody has sent, and for what follows from one that was decided. */
   retry(): void {
+    this.#finish();
     for (const id of this.#missing.values()) this.#request(id);
   }
 

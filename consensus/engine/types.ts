@@ -5,6 +5,7 @@ import type { CertifiedBlock, Receipt } from "../../types/block.ts";
 import type { Hash } from "../../types/primitives.ts";
 import type { Metrics, UpdateVote } from "../../types/round.ts";
 import type { Tx } from "../../types/tx.ts";
+import type { Beside } from "../../vm/records.ts";
 import type { State } from "../../vm/state.ts";
 import type { Head } from "../block/context.ts";
 import type { RoundInput, RoundOutcome } from "../round/compute.ts";
@@ -21,6 +22,7 @@ export type EngineDeps = {
   readonly random: () => Uint8Array;
   readonly net: EngineNet;
   readonly blobs: EngineBlobs;
+  readonly records: EngineRecords;
   readonly wal: DurableLog;
   readonly signerLog: DurableLog;
   readonly trainer: EngineTrainer | undefined;
@@ -57,6 +59,14 @@ export type EngineNet = {
 export type EngineBlobs = {
   get(root: Hash): Promise<Uint8Array | undefined>;
   put(bytes: Uint8Array): Promise<Hash>;
+};
+
+export type EngineRecords = {
+  /**
+   * Resolves when all of it is here and outlives a power failure: only then is a block with it voted for or proposed.
+   * Rejects with PoflError MISSING_RECORDS when some of it has not been received, which says nothing about the block.
+   */
+  ensure(beside: readonly Beside[]): Promise<void>;
 };
 
 export type EngineTrainer = {

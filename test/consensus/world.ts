@@ -6,10 +6,12 @@ import { computeRound } from "../../consensus/round/compute.ts";
 import { blobRoot } from "../../crypto/blob.ts";
 import { addressOf } from "../../crypto/domain.ts";
 import { type KeyPair, keyPair } from "../../crypto/ed25519.ts";
+import { type Sidecar, sidecarOpens } from "../../crypto/record.ts";
 import { type Genesis, genesisHash } from "../../genesis/genesis.ts";
 import { createGenesis, TOKEN } from "../../genesis/presets.ts";
 import { parseTask, type TaskSpec } from "../../genesis/task.ts";
 import type { CertifiedBlock } from "../../types/block.ts";
+import { PoflError } from "../../types/errors.ts";
 import { type Hash, toHex } from "../../types/primitives.ts";
 import { HELPFUL } from "../../types/round.ts";
 import type { Tx } from "../../types/tx.ts";
@@ -108,7 +110,14 @@ export class CrashLog {
   }
 }
 
-type Disk = { wal: CrashLog; signer: CrashLog; blobs: Map<string, Uint8Array>; blocks: Applied[] };
+type Disk = {
+  wal: CrashLog;
+  signer: CrashLog;
+  blobs: Map<string, Uint8Array>;
+  /** Payloads beside the chain, by the id that they lie under. */
+  records: Map<string, Sidecar>;
+  blocks: Applied[];
+};
 
 type Queued = { at: number; seq: number; act: () => void };
 
@@ -127,6 +136,8 @@ export type WorldOptions = {
   hub?: string;
   /** Every message takes `delay`, and salts come from names: the blocks depend on nothing but the rules. */
   steady?: boolean;
+  /** What the chain begins with besides its genesis, such as a key of custodians. */
+  begin?: (state: State) => State;
 };
 
 export class World {
@@ -137,6 +148,8 @@ export class World {
   readonly disks = new Map<string, Disk>();
   /** Nodes that others can't reach. */
   readonly cut = new Set<string>();
+  /** Nodes that give no payload to others. */
+  readonly withholding = new Set<string>();
   readonly mempool: Tx[] = [];
   readonly faults: string[] = [];
   readonly reports: string[] = [];
@@ -155,7 +168,13 @@ export class World {
     this.rand = random(options.seed);
     this.now = Date.parse(options.genesis.genesisTime) + 1000;
     for (const name of options.names) {
-      this.disks.set(name, { wal: new CrashLog(), signer: new CrashLog(), blobs: new Map(), blocks: [] });
+      this.disks.set(name, {
+        wal: new CrashLog(),
+        signer: new CrashLog(),
+        blobs: new Map(),
+        records: new Map(),
+        blocks: [],
+      });
     }
   }
 
@@ -278,6 +297,20 @@ export class World {
           const root = blobRoot(bytes);
           disk.blobs.set(toHex(root), bytes);
           return root;
+        },
+      },
+      records: {
+        ensure: async (beside) => {
+          for (const { id, cm, length } of beside) {
+            const key = toHex(id);
+            const others = [...this.disks].filter(([other]) => this.engines.has(other) && this.#linked(name, other));
+            const serving = others.filter(([other]) => !this.withholding.has(other)).map(([, { records }]) => records);
+            const found = [disk.records, ...serving]
+              .map((r) => r.get(key))
+              .find((s) => s && sidecarOpens(s, cm, length));
+            if (!found) throw new PoflError("MISSING_RECORDS", `nobody has given the payload of ${key}`);
+            disk.records.set(key, found);
+          }
         },
       },
       wal: disk.wal,
