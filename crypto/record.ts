@@ -8,6 +8,19 @@ import { taggedHash, u64Bytes } from "./hash.ts";
 /** `body` is the payload as it is stored and committed to: padded. */
 export type Sidecar = { readonly salt: Uint8Array; readonly body: Uint8Array };
 
+/** As it is sent and stored: salt, then body. */
+export function joinSidecar({ salt, body }: Sidecar): Uint8Array {
+  const bytes = new Uint8Array(salt.length + body.length);
+  bytes.set(salt);
+  bytes.set(body, salt.length);
+  return bytes;
+}
+
+/** Whatever the bytes are: `sidecarOpens` says whether it is one. */
+export function splitSidecar(bytes: Uint8Array): Sidecar {
+  return { salt: bytes.slice(0, HASH_BYTES), body: bytes.slice(HASH_BYTES) };
+}
+
 /** Unique to a record: an account uses a nonce once, and a transaction makes one record (action 0). */
 export function recordLabel(genesisHash: Hash, sender: Address, nonce: number): Hash {
   return taggedHash("pofl/record/label/1", genesisHash, sender, u64Bytes(nonce), u64Bytes(0));

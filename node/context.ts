@@ -5,7 +5,7 @@ import { VERSION } from "./version.ts";
 
 /** What RPC and metrics see of a running node. */
 export function nodeContext(parts: NodeParts): NodeContext {
-  const { home, config, store, blobs, mempool, network, engine, sync, gate, events, rejected } = parts;
+  const { home, config, store, blobs, mempool, sidecars, network, engine, sync, gate, events, rejected } = parts;
   return {
     version: VERSION,
     moniker: config.node.moniker,
@@ -21,9 +21,8 @@ export function nodeContext(parts: NodeParts): NodeContext {
     catchingUp: () => sync.catchingUp,
     problem: () => stalled(parts),
     rejected: () => rejected,
-    // No node keeps payloads before the record store is wired in here.
-    records: { read: async () => undefined },
-    submit: (tx) => gate.submit(tx),
+    records: sidecars,
+    submit: (tx, sidecar) => gate.submit(tx, sidecar),
     custody: undefined,
     events,
   };

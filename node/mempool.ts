@@ -5,13 +5,13 @@ import { MAX_TXS_PER_BLOCK } from "../types/limits.ts";
 import { type Address, type Amount, compareBytes, type Hash, toHex } from "../types/primitives.ts";
 import { Tx } from "../types/tx.ts";
 import type { State } from "../vm/state.ts";
-import { admissibleTxs, checkTx } from "../vm/transactions.ts";
+import { admissibleTxs, checkTx, feeSize } from "../vm/transactions.ts";
 
 /** Transactions that wait for a block: by sender in the order of nonces, bounded in every direction, in memory only. */
 
 export type MempoolLimits = {
   readonly maxCount: number;
-  /** Of all encoded transactions together. */
+  /** Of all encoded transactions together, with what waits beside them in memory: the bytes that their fees pay for. */
   readonly maxBytes: number;
   /** One sender's, and how far its nonces may run ahead of its account. */
   readonly maxPerSender: number;
@@ -20,7 +20,7 @@ export type MempoolLimits = {
 };
 export const defaultMempoolLimits: MempoolLimits = {
   maxCount: 4096,
-  // Four full blocks.
+  // Four full blocks of payloads, or eight without any.
   maxBytes: 16 * 1024 * 1024,
   maxPerSender: 64,
   timeToLiveMs: 3_600_000,
@@ -36,11 +36,13 @@ export type MempoolDeps = {
   readonly now: () => number;
   /** Those of the candidates that the next block may contain one after the other. */
   readonly admissible: (candidates: Tx[]) => Tx[];
+  /** A transaction waits no longer, whatever the reason. */
+  readonly dropped?: ((tx: Tx) => void) | undefined;
 };
 
 /** A mempool on the node's latest state. */
 export function createMempool(
-  node: { state: () => State; genesis: Genesis; genesisHash: Hash; now?: () => number },
+  node: { state: () => State; genesis: Genesis; genesisHash: Hash; now?: () => number; dropped?: (tx: Tx) => void },
   limits: Partial<MempoolLimits> = {},
 ): Mempool {
   const { state, genesis, genesisHash } = node;
@@ -52,6 +54,7 @@ export function createMempool(
       height: () => state().height,
       now: node.now ?? Date.now,
       admissible: (candidates) => admissibleTxs(state(), candidates, { genesis, genesisHash, height: next() }),
+      dropped: node.dropped,
     },
     limits,
   );
@@ -61,6 +64,9 @@ type Entry = {
   readonly id: Hash;
   readonly key: string;
   readonly tx: Tx;
+  /** Encoded. */
+  readonly length: number;
+  /** What it is charged for: with what lies beside it. */
   readonly size: number;
   readonly since: number;
 };
@@ -89,7 +95,7 @@ export class Mempool {
     return this.#byId.size;
   }
 
-  /** Encoded size of all. */
+  /** Size of all, with what waits beside them. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -121,6 +127,18 @@ export class Mempool {
    * @throws PoflError TX_KNOWN, TX_SENDER_LIMIT, TX_UNDERPRICED, MEMPOOL_FULL, or what `check` throws
    */
   add(tx: Tx): Hash {
+    const { entry, victims } = this.#vet(tx);
+    for (const victim of victims) this.#drop(victim);
+    this.#keep(entry);
+    return entry.id;
+  }
+
+  /** Throws what `add` would throw, and changes nothing: worth asking before more is done for a transaction. */
+  vet(tx: Tx): void {
+    this.#vet(tx);
+  }
+
+  #vet(tx: Tx): { entry: Entry; victims: Entry[] } {
     const id = txId(tx.body);
     const key = toHex(id);
     if (this.#byId.has(key)) throw new PoflError("TX_KNOWN", `transaction ${key} waits already`);
@@ -149,16 +167,9 @@ export class Mempool {
     } catch (error) {
       if (!isPoflError(error, "TX_NONCE_HIGH")) throw error;
     }
-    const entry = { id, key, tx, size: Tx.value_serializedSize(tx), since: this.#deps.now() };
-    if (rival) this.#drop(rival);
-    try {
-      this.#makeRoom(entry);
-    } catch (error) {
-      if (rival) this.#keep(rival);
-      throw error;
-    }
-    this.#keep(entry);
-    return id;
+    const length = Tx.value_serializedSize(tx);
+    const entry = { id, key, tx, length, size: feeSize(tx), since: this.#deps.now() };
+    return { entry, victims: this.#makeRoom(entry, rival) };
   }
 
   /**
@@ -177,9 +188,9 @@ export class Mempool {
     const picked: Tx[] = [];
     let bytes = 0;
     for (let best = heads.pop(); best && picked.length < maxCount; best = heads.pop()) {
-      if (bytes + best.size > maxBytes) continue;
+      if (bytes + best.length > maxBytes) continue;
       picked.push(best.tx);
-      bytes += best.size;
+      bytes += best.length;
       const next = this.#bySender.get(toHex(best.tx.body.sender))?.get(best.tx.body.nonce + 1);
       if (next) insert(heads, next);
     }
@@ -217,11 +228,15 @@ export class Mempool {
     return dropped;
   }
 
-  /** Makes place by dropping what pays less per byte, last nonces first so that no gap arises. @throws PoflError MEMPOOL_FULL */
-  #makeRoom(entry: Entry): void {
+  /**
+   * Who makes place for it: the one that it replaces, and then what pays less per byte, last nonces first so that no gap arises.
+   * @throws PoflError MEMPOOL_FULL
+   */
+  #makeRoom(entry: Entry, rival: Entry | undefined): Entry[] {
     const { maxCount, maxBytes } = this.#limits;
-    const victims: Entry[] = [];
-    let [count, bytes] = [this.#byId.size + 1, this.#bytes + entry.size];
+    const victims = rival ? [rival] : [];
+    let count = this.#byId.size + 1 - victims.length;
+    let bytes = this.#bytes + entry.size - (rival?.size ?? 0);
     while (count > maxCount || bytes > maxBytes) {
       const victim = this.#cheapestTail(new Set(victims));
       if (!victim || !paysLess(victim, entry)) {
@@ -231,7 +246,7 @@ export class Mempool {
       count--;
       bytes -= victim.size;
     }
-    for (const victim of victims) this.#drop(victim);
+    return victims;
   }
 
   #cheapestTail(without: ReadonlySet<Entry>): Entry | undefined {
@@ -262,6 +277,7 @@ export class Mempool {
     if (queue?.size === 0) this.#bySender.delete(sender);
     this.#byId.delete(entry.key);
     this.#bytes -= entry.size;
+    this.#deps.dropped?.(entry.tx);
   }
 }
 

@@ -20,6 +20,8 @@ import type { Home } from "./home.ts";
 import { createLogger } from "./logger.ts";
 import { createMempool, type Mempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
+import { RecordFiles } from "./records/files.ts";
+import { Sidecars } from "./records/sidecars.ts";
 import { Retention } from "./retention.ts";
 import { RoundPool } from "./rounds/pool.ts";
 import { startRpc } from "./rpc/server.ts";
@@ -61,6 +63,7 @@ export type NodeParts = {
   readonly store: Store;
   readonly blobs: BlobStore;
   readonly mempool: Mempool;
+  readonly sidecars: Sidecars;
   readonly gate: TxGate;
   readonly network: Network;
   readonly engine: Engine;
@@ -186,20 +189,37 @@ async function open(
     (n) => n.stop(),
   );
 
-  const mempool = createMempool({ state: () => state, genesis, genesisHash });
+  const timer = (ms: number, act: () => void) => {
+    const handle = setTimeout(act, ms);
+    return () => clearTimeout(handle);
+  };
+  const sidecars = opened(
+    "the records",
+    new Sidecars({
+      files: await RecordFiles.open(join(paths.data, "records")),
+      genesisHash,
+      state: () => state,
+      network,
+      catchingUp: () => sync.catchingUp,
+      timer,
+      log: log.child({ module: "records" }),
+      fatal,
+    }),
+    (s) => s.stop(),
+  );
+  const mempool = createMempool({
+    state: () => state,
+    genesis,
+    genesisHash,
+    dropped: (tx) => sidecars.withdraw(tx),
+  });
 
   const rejected: Record<string, number> = {};
   const deps: EngineDeps = {
     genesis,
     genesisHash,
     keys: { consensus: home.keys.consensus, vrf: home.keys.vrf },
-    clock: {
-      now: () => Date.now(),
-      timer: (ms, act) => {
-        const timer = setTimeout(act, ms);
-        return () => clearTimeout(timer);
-      },
-    },
+    clock: { now: () => Date.now(), timer },
     random: () => new Uint8Array(randomBytes(32)),
     net: {
       send: (peer, frame) => void network.send(peer, frame),
@@ -215,6 +235,7 @@ async function open(
       },
     },
     blobs,
+    records: sidecars,
     wal,
     signerLog: signer,
     trainer,
@@ -224,6 +245,8 @@ async function open(
       const { certified, receipts, head: next } = applied;
       await store.append(certified, receipts, next.state.changes(), next.validators);
       state = next.state;
+      // A crash before this is made good at the next start: the stored state says what must be gone.
+      await sidecars.onBlock(applied);
       mempool.onBlock(certified.block.txs);
       logBlock(log, applied);
       events.emit("block", applied);
@@ -249,15 +272,22 @@ async function open(
     },
     onFrame: (peer, frame) => engine.onFrame(peer, frame),
   });
-  const gate = new TxGate(network, mempool, (id) => {
-    events.emit("tx", id);
-    engine.onTransaction();
+  const gate = new TxGate({
+    network,
+    mempool,
+    sidecars,
+    genesisHash,
+    admitted: (id) => {
+      events.emit("tx", id);
+      engine.onTransaction();
+    },
   });
   network.serveBlobs((root) => blobs.get(root));
+  await sidecars.start();
   await sync.start();
   opened("sync", sync, (s) => s.stop());
   await network.start();
-  return { home, config, log, events, store, blobs, mempool, gate, network, engine, sync, rejected };
+  return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, rejected };
 }
 
 async function openHomeStore({ paths, genesis, genesisHash }: Home): Promise<Store> {
