@@ -10,6 +10,8 @@ export type Output = {
   line(text?: string): void;
   /** Notes beside the result: silent with --json and --quiet. */
   note(text: string): void;
+  /** How something stands that takes a while: to stderr, since stdout may be a document; silent with --quiet. */
+  progress(text: string): void;
   /** The result: `value` with --json, else what `human` prints. */
   result(value: unknown, human: () => void): void;
   paint(style: Style, text: string): string;
@@ -22,6 +24,7 @@ export type Output = {
 export function createOutput(
   globals: Pick<Globals, "json" | "quiet" | "color">,
   stdout: NodeJS.WriteStream = process.stdout,
+  stderr: NodeJS.WriteStream = process.stderr,
 ): Output {
   const colour = globals.color && process.env.NO_COLOR === undefined && stdout.isTTY === true;
   const write = (text: string) => stdout.write(`${text}\n`);
@@ -33,6 +36,9 @@ export function createOutput(
     },
     note: (text) => {
       if (!globals.json && !globals.quiet) write(text);
+    },
+    progress: (text) => {
+      if (!globals.quiet) stderr.write(`${text}\n`);
     },
     result: (value, human) => {
       if (globals.json) write(JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v), 2));

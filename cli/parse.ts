@@ -29,6 +29,15 @@ export const appendHex =
   (bytes: number) =>
   (text: string, all: readonly string[]): string[] => [...all, hex(bytes)(text)];
 
+/** A list with commas between; no value twice. */
+export const hexList =
+  (bytes: number) =>
+  (text: string): string[] => {
+    const all = text.split(",").map((part) => hex(bytes)(part.trim()));
+    if (new Set(all).size !== all.length) throw new InvalidArgumentError("Names one of them twice.");
+    return all;
+  };
+
 export const hex =
   (bytes: number) =>
   (text: string): string => {

@@ -1,4 +1,6 @@
+import { createInterface } from "node:readline";
 import { PoflError } from "../types/errors.ts";
+import { usage } from "./failure.ts";
 
 /**
  * Asks on the terminal without showing what is typed; the question goes to stderr, since stdout may be a document.
@@ -32,5 +34,27 @@ export function prompt(question: string): Promise<string> {
     stdin.setRawMode(true);
     stdin.resume();
     stdin.on("data", onData);
+  });
+}
+
+type Terminal = { readonly stdin: NodeJS.ReadStream; readonly stderr: NodeJS.WritableStream };
+
+/**
+ * Asks a question that only y or yes answers with true; nothing, or the end of the input, is no.
+ * @throws PoflError USAGE when there is no terminal to ask on, CANCELLED on Ctrl-C
+ */
+export function confirm(question: string, { stdin, stderr }: Terminal = process): Promise<boolean> {
+  if (stdin.isTTY !== true) throw usage("there is no terminal to ask on; say --yes if that is meant");
+  const lines = createInterface({ input: stdin, output: stderr });
+  return new Promise((resolve, reject) => {
+    lines.once("SIGINT", () => {
+      reject(new PoflError("CANCELLED", "cancelled; nothing was done"));
+      lines.close();
+    });
+    lines.once("close", () => resolve(false));
+    lines.question(`${question} [y/N] `, (answer) => {
+      resolve(/^y(?:es)?$/i.test(answer.trim()));
+      lines.close();
+    });
   });
 }
