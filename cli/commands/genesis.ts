@@ -60,7 +60,7 @@ function addBuild(group: Command): void {
     .option("--account <ADDRESS=AMOUNT>", "a balance at the start, smallest unit (may be repeated)", balance, [])
     .option("--bootnode <ADDRESS>", "a node to join by (may be repeated)", append, [])
     .option("--custodian <KEY>", "public key of a custodian of editable records (once for each)", appendHex(32), [])
-    .option("--threshold <T>", "how many custodians make an edit", whole(1))
+    .option("--threshold <T>", "how many custodians make an edit, at least 2", whole(2))
     .option("--regulator <ADDRESS>", "may ask for the redaction of any record (may be repeated)", appendHex(20), [])
     .option("--task <FILE>", "the first task")
     .option("--escrow <AMOUNT>", "what that task may spend (default: its bounty for every round)", amount)

@@ -30,7 +30,7 @@ export function addTestnet(program: Command): void {
     .option("--chain-id <ID>", "name of the chain (default: a random one)")
     .option("--seed <N>", "seed of the invented cohort (default: 1)", whole())
     .option("--custodians <N>", "editable records: the first N nodes are their custodians", whole(1))
-    .option("--threshold <T>", "how many custodians make an edit", whole(1))
+    .option("--threshold <T>", "how many custodians make an edit, at least 2", whole(2))
     .option("--redaction-delay <HEIGHTS>", "from a request for redaction to its execution (default: 86400)", whole(1))
     .option("--regulator <ADDR>", "may ask for the redaction of any record (may be repeated)", appendHex(20), [])
     .action(async ({ regulator, ...flags }: Flags, self: Command) => {

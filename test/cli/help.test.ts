@@ -82,6 +82,18 @@ const wrong: [id: string, args: string[], says: RegExp][] = [
     ["genesis", "build", "--chain-id", "x", "--validator", "v", "--custodian", "0x11"],
     /expected 32 bytes/,
   ],
+  ["a threshold of one", ["testnet", "--custodians", "2", "--threshold", "1", "--out", "y"], /whole number from 2/],
+  [
+    "reshare: threshold too high",
+    ["custodian", "reshare", "--epoch", "0", "--threshold", "2", "--keys", `0x${"11".repeat(32)}`],
+    /--threshold 2 is more than the 1 of --keys/,
+  ],
+  [
+    "reshare: a custodian twice",
+    ["custodian", "reshare", "--epoch", "0", "--threshold", "2", "--keys", `0x${"11".repeat(32)},0x${"11".repeat(32)}`],
+    /Names one of them twice/,
+  ],
+  ["approve: no request", ["custodian", "approve", "0x12"], /expected 32 bytes/],
   ["regulator that is no address", ["testnet", "--regulator", "bob", "--out", "y"], /not 0x/],
   ["unknown attack", ["devnet", "--attack", "equivocate:1"], /label-flip, sign-flip, .*crash/],
   ["attack without a count", ["devnet", "--attack", "crash"], /KIND:COUNT/],
