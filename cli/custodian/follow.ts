@@ -107,10 +107,11 @@ export function ceremonyText(ceremony: Ceremony | undefined, plan: Plan, own: st
     return `this node takes part; nothing of the ceremony is on the chain yet${first}${here}`;
   }
   const { dealt, awaited, here } = ceremony;
-  const now = here === null ? "" : ` (here: ${here})`;
   const so = `${dealt.length} of ${dealt.length + awaited.length} ${plan.generation === 0 ? "have dealt" : "take part"}`;
-  if (awaited.length > 0) return `${so}; waits for ${names(awaited, own)}${now}`;
-  return `${so}; shares are checked and the outcome is signed${now}`;
+  if (awaited.length === 0) return `${so}; here: ${here ?? "nothing"}`;
+  // What this node itself is doing tells more than the list only where the ceremony waits for it.
+  const why = here !== null && awaited.includes(own) ? `: ${here}` : "";
+  return `${so}; waits for ${names(awaited, own)}${why}`;
 }
 
 function failedText({ epoch, generation, attempt, culprit }: Ceremony, own: string): string {

@@ -184,12 +184,29 @@ const TEXTS: [id: string, ceremony: Ceremony | undefined, plan: Plan, says: RegE
     first,
     /^1 of 3 have dealt; waits for 0x020202…0202, 0x030303…0303$/,
   ],
-  ["this one has not", ceremony({ dealt: [B, C], awaited: [A] }), first, /waits for 0x010101…0101 \(this one\)$/],
+  [
+    "this one has not",
+    ceremony({ dealt: [B, C], awaited: [A] }),
+    first,
+    /^2 of 3 have dealt; waits for 0x010101…0101 \(this one\)$/,
+  ],
+  [
+    "this one has not, and why",
+    ceremony({ dealt: [B, C], awaited: [A], here: "no money" }),
+    first,
+    /\(this one\): no money$/,
+  ],
+  [
+    "it has, others are told of",
+    ceremony({ dealt: [A, C], awaited: [B], here: "waits" }),
+    first,
+    /waits for 0x020202…0202$/,
+  ],
   [
     "all have",
     ceremony({ dealt: [A, B, C], here: "checks shares" }),
     first,
-    /^3 of 3 .*the outcome is signed \(here: checks shares\)$/,
+    /^3 of 3 have dealt; here: checks shares$/,
   ],
   ["a hand-over", begun({ dealt: [A, B], awaited: [D] }), handed, /^2 of 3 take part; waits for 0x040404…0404$/],
 ]; // prettier-ignore
