@@ -9,6 +9,7 @@ import { addKeys } from "./commands/keys.ts";
 import { addKrum } from "./commands/krum.ts";
 import { addModel } from "./commands/model.ts";
 import { addQueries } from "./commands/query.ts";
+import { addRecord } from "./commands/record.ts";
 import { addRpc } from "./commands/rpc.ts";
 import { addStart } from "./commands/start.ts";
 import { addTestnet } from "./commands/testnet.ts";
@@ -25,6 +26,7 @@ const COMMANDS = [
   addKeys,
   addQueries,
   addTx,
+  addRecord,
   addCustodian,
   addModel,
   addData,

@@ -55,16 +55,18 @@ export function isBodyLength(length: number): boolean {
  */
 export function padPayload(payload: Uint8Array): Uint8Array {
   const length = Math.ceil((payload.length + 1) / RECORD_STEP_BYTES) * RECORD_STEP_BYTES;
-  if (length > MAX_RECORD_BYTES) {
-    throw new PoflError(
-      "RECORD_TOO_LARGE",
-      `a record of ${payload.length} bytes; at most ${MAX_RECORD_BYTES - 1} may be: put a hash of the document into the record, or cut it`,
-    );
-  }
+  if (length > MAX_RECORD_BYTES) throw recordTooLarge(payload.length);
   const body = new Uint8Array(length);
   body.set(payload);
   body[payload.length] = 0x80;
   return body;
+}
+
+export function recordTooLarge(bytes: number): PoflError {
+  return new PoflError(
+    "RECORD_TOO_LARGE",
+    `a record of ${bytes} bytes; at most ${MAX_RECORD_BYTES - 1} may be: put a hash of the document into the record, or cut it`,
+  );
 }
 
 /** The payload in a body. @throws PoflError BAD_RECORD when it is not padded: its sender wrote nonsense, which is on the chain for good */

@@ -93,7 +93,7 @@ export function genesisValidator(moniker: string, keys: ValidatorKeys, stake: st
 }
 
 /** Writes a file that must not exist yet; secrets are readable by their owner only. */
-export function writeNew(file: string, text: string, mode = 0o644): void {
+export function writeNew(file: string, text: string | Uint8Array, mode = 0o644): void {
   try {
     writeFileSync(file, text, { flag: "wx", mode });
   } catch (cause) {

@@ -98,6 +98,8 @@ export function redactionJson(state: State, { index, record: request }: At<Reque
     requester: toHex(request.requester),
     version: request.version,
     erases: request.length === 0,
+    length: request.length,
+    cm: toHex(request.cm),
     askedAt: request.askedAt,
     opensAt: request.opensAt,
     lapsesAt: request.lapsesAt,

@@ -86,8 +86,10 @@ export const redaction = z.strictObject({
   requester: address,
   /** Of the record that it would replace. */
   version: whole,
-  /** false = something comes in the payload's place. */
+  /** false = something comes in the payload's place: of this padded length, under this commitment. */
   erases: z.boolean(),
+  length: whole,
+  cm: hash,
   askedAt: whole,
   /** First and last height at which it can be executed. */
   opensAt: whole,

@@ -38,7 +38,7 @@ export async function cli(args: readonly string[], env: Readonly<Record<string, 
   Object.assign(process.env, { NO_COLOR: "1", ...env });
   for (const name of ["stdout", "stderr"] as const) {
     process[name].write = (chunk: string | Uint8Array) => {
-      caught[name] += chunk.toString();
+      caught[name] += typeof chunk === "string" ? chunk : Buffer.from(chunk).toString();
       return true;
     };
   }

@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { z } from "zod";
 import { chameleonOpens } from "../../crypto/chameleon.ts";
-import type { Sidecar } from "../../crypto/record.ts";
+import { joinSidecar, type Sidecar } from "../../crypto/record.ts";
 import type { Method } from "../../node/rpc/jsonrpc.ts";
 import { rpcMethods } from "../../node/rpc/methods.ts";
 import type { RecordJson, RecordPage, RedactionPage } from "../../node/rpc/recordtypes.ts";
@@ -44,7 +44,7 @@ async function refused(work: Promise<unknown>, code: string, says: RegExp): Prom
 }
 
 const hexOf = (text: string) => toHex(new TextEncoder().encode(text));
-const sidecarHex = ({ salt, body }: Sidecar) => toHex(Buffer.concat([salt, body]));
+const sidecarHex = (sidecar: Sidecar) => toHex(joinSidecar(sidecar));
 
 test("a record that nobody has edited: payload, leaf that opens its digest, proof against the head's state root", async () => {
   const world = await recordWorld();
@@ -230,6 +230,8 @@ test("redaction_list: open, executed, stopped, lapsed, superseded; objections wi
     requester: toHex(addressFor("fay")),
     version: 0,
     erases: true,
+    length: 0,
+    cm: toHex(asked.cm),
     askedAt: 4,
     opensAt: asked.opensAt,
     lapsesAt: asked.lapsesAt,

@@ -1,5 +1,6 @@
 import { chameleonDigest } from "../../crypto/chameleon.ts";
 import { recordCommitment } from "../../crypto/record.ts";
+import type { Database } from "../../node/store/database.ts";
 import { type Hash, toHex } from "../../types/primitives.ts";
 import type { Ceremony, KeyEpoch } from "../../types/state.ts";
 import type { Tx } from "../../types/tx.ts";
@@ -9,7 +10,7 @@ import { Custody, custodyChain, withKey } from "../vm/custody-support.ts";
 import { rpcWorld } from "./rpcworld.ts";
 
 /** A node's context on a chain whose genesis state holds a key of five custodians, three of whom edit. */
-export async function recordWorld() {
+export async function recordWorld(db?: Database) {
   const made = withKey();
   const chain = custodyChain();
   // A ceremony takes blocks, and the node's store begins with the first: so the chain begins after it.
@@ -19,7 +20,7 @@ export async function recordWorld() {
   chain.state = new State(draft.seal());
   const custody = new Custody(chain);
   for (const [id, share] of made.shares) custody.shares.set(id, share);
-  const world = await rpcWorld(chain);
+  const world = await rpcWorld(chain, db);
 
   /** One block with these transactions, each of which must do what it says. */
   const done = async (...txs: Tx[]): Promise<void> => {

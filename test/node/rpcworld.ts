@@ -7,7 +7,7 @@ import { initialModel, modelBytes } from "../../genesis/model.ts";
 import { createMempool, type Mempool } from "../../node/mempool.ts";
 import type { NodeContext } from "../../node/rpc/context.ts";
 import { memoryBlobStore } from "../../node/store/blobs.ts";
-import { ENCODINGS } from "../../node/store/database.ts";
+import { type Database, ENCODINGS } from "../../node/store/database.ts";
 import { openStore } from "../../node/store/store.ts";
 import { Block, blockId, bodyRoots, Header, ValidatorSet } from "../../types/block.ts";
 import { PoflError } from "../../types/errors.ts";
@@ -26,9 +26,9 @@ function newChain(): Chain {
 }
 
 /** A node's context on a real chain of the state machine, store and mempool; its network and clock are the test's. */
-export async function rpcWorld(chain: Chain = newChain()) {
+export async function rpcWorld(chain: Chain = newChain(), db: Database = new MemoryLevel(ENCODINGS)) {
   const { genesis } = chain;
-  const store = await openStore(new MemoryLevel<Uint8Array, Uint8Array>(ENCODINGS), {
+  const store = await openStore(db, {
     genesisHash: chain.hash,
     genesisState: () => chain.state,
     path: "test",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Sidecar } from "../../../crypto/record.ts";
+import { type Sidecar, splitSidecar } from "../../../crypto/record.ts";
 import { MAX_RECORD_BYTES, MAX_TX_BYTES } from "../../../types/limits.ts";
 import { decode, fromHex, HASH_BYTES, type Hash, type Height, toHex } from "../../../types/primitives.ts";
 import { Tx } from "../../../types/tx.ts";
@@ -23,7 +23,7 @@ function sidecarOf(hex: string): Sidecar {
   const bytes = fromHex(hex);
   if (bytes.length < HASH_BYTES)
     throw invalidParams("$.sidecar", `must be at least ${HASH_BYTES} bytes: salt, then body`);
-  return { salt: bytes.slice(0, HASH_BYTES), body: bytes.slice(HASH_BYTES) };
+  return splitSidecar(bytes);
 }
 
 const place = z.strictObject({ height: heightParam.optional(), hash: hashParam.optional() });
