@@ -13,6 +13,7 @@ import type { Output } from "../output.ts";
 import { hex } from "../parse.ts";
 import { givenPayload, isPlainText, type PayloadFlags, payloadOptions, sealPayload } from "../payload.ts";
 import { type At, common, type Flags, type Made, send } from "../sending.ts";
+import { addAudit } from "./audit.ts";
 import { addHistory } from "./history.ts";
 import { clientOf } from "./query.ts";
 
@@ -38,6 +39,7 @@ export function addRecord(program: Command): void {
   addPut(group);
   addGet(group);
   addHistory(group);
+  addAudit(group);
 }
 
 function addPut(group: Command): void {

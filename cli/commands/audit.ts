@@ -1,0 +1,53 @@
+import type { Command } from "commander";
+import type { AuditReport } from "../../node/records/audit.ts";
+import { createRpcClient } from "../../node/rpc/client.ts";
+import { PoflError } from "../../types/errors.ts";
+import { contextOf } from "../context.ts";
+import { examples } from "../examples.ts";
+import { bytesText, type Output } from "../output.ts";
+
+/** `pofl record audit`: payloads lie in data/records and nowhere else in a home. */
+
+export function addAudit(group: Command): void {
+  const command = group
+    .command("audit")
+    .description("show that payloads of records lie in data/records and nowhere else in this home")
+    .action(async (_: object, self: Command) => {
+      const { globals, out } = contextOf(self);
+      // Loaded here, as for `start`: hardly another command needs the store.
+      const { auditHome } = await import("../../node/records/audit.ts");
+      const report = await auditHome(globals.home, createRpcClient(globals.rpc));
+      const [first, ...more] = report.problems;
+      const ok = first === undefined;
+      out.result({ ok, ...report }, () => print(out, report));
+      if (!ok) {
+        const others = more.length > 0 ? `, and ${more.length} more` : "";
+        throw new PoflError("AUDIT_FAILED", `${globals.home}: ${first.file}: ${first.what} (of ${first.id})${others}`);
+      }
+    });
+  examples(command, [
+    "pofl record audit --home /srv/pofl",
+    "of a running node, which is asked at --rpc, or of a stopped one",
+  ]);
+  command.addHelpText(
+    "after",
+    "\nEvery file in data/records must be what the chain says, and gone where it says so; every salt, and the start, middle and end of every\n" +
+      "payload there are looked for in all other files of the home, raw and as hexadecimal digits. The database is compressed: of a stopped\n" +
+      "node its values are searched too, as they were before. What was erased can't be looked for, since it is not there any more.",
+  );
+}
+
+function print(out: Output, r: AuditReport): void {
+  out.line(`Records   ${r.records} on the chain, ${r.erased} erased, ${r.missing} not here`);
+  if (r.replacements > 0) out.line(`          ${r.replacements} that open requests would put in another's place`);
+  if (r.unknown > 0) out.line(`          ${r.unknown} of transactions that are not final yet`);
+  out.line(`Sought    ${r.salts} salts, ${r.payloads} payloads`);
+  out.line(
+    `Searched  ${r.files} files, ${bytesText(r.bytes)}${r.running ? "" : `; ${r.values} values of the database`}`,
+  );
+  if (r.problems.length === 0) return out.line("Found     nothing");
+  out.table(
+    ["file", "at", "what", "record or request"],
+    r.problems.map((p) => [p.file, p.at === null ? "" : String(p.at), p.what, p.id]),
+  );
+}
