@@ -151,6 +151,8 @@ export class World {
   /** Nodes that give no payload to others. */
   readonly withholding = new Set<string>();
   readonly mempool: Tx[] = [];
+  /** Whether the transaction waits at this node too. */
+  picks: (name: string, tx: Tx) => boolean = () => true;
   readonly faults: string[] = [];
   readonly reports: string[] = [];
   readonly warnings: string[] = [];
@@ -181,7 +183,8 @@ export class World {
   start(name: string): Engine {
     const disk = this.disks.get(name) as Disk;
     const last = disk.blocks.at(-1);
-    const head = last?.head ?? genesisHead(this.hash, State.genesis(this.genesis));
+    const { begin = (state) => state } = this.options;
+    const head = last?.head ?? genesisHead(this.hash, begin(State.genesis(this.genesis)));
     const engine: Engine = new Engine(
       head,
       this.#deps(name, disk, () => this.engines.get(name) === engine),
@@ -317,7 +320,7 @@ export class World {
       signerLog: disk.signer,
       trainer: (this.options.trainer ?? fakeTrainer)(name),
       rounds: this.options.rounds?.(name) ?? { compute: async (input) => computeRound(input) },
-      pickTxs: () => [...this.mempool],
+      pickTxs: () => this.mempool.filter((tx) => this.picks(name, tx)),
       commit: async (applied) => {
         if (!alive()) throw new Error("the node is dead");
         disk.blocks.push(applied);
