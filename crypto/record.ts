@@ -16,9 +16,9 @@ export function joinSidecar({ salt, body }: Sidecar): Uint8Array {
   return bytes;
 }
 
-/** Whatever the bytes are: `sidecarOpens` says whether it is one. */
+/** A copy, whatever the bytes are (`slice` of a Buffer would be none); `sidecarOpens` says whether it is one. */
 export function splitSidecar(bytes: Uint8Array): Sidecar {
-  return { salt: bytes.slice(0, HASH_BYTES), body: bytes.slice(HASH_BYTES) };
+  return { salt: new Uint8Array(bytes.subarray(0, HASH_BYTES)), body: new Uint8Array(bytes.subarray(HASH_BYTES)) };
 }
 
 /** Unique to a record: an account uses a nonce once, and a transaction makes one record (action 0). */
