@@ -1,3 +1,4 @@
+import "../../p2p/polyfill.ts";
 import { ContainerType } from "@chainsafe/ssz";
 import { type Sidecar, sidecarOpens, splitSidecar } from "../../crypto/record.ts";
 import { HEADER_BYTES } from "../../p2p/framing.ts";
