@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { chameleonDigest, scalarBytes } from "../../crypto/chameleon.ts";
 import { recordCommitment, recordLabel } from "../../crypto/record.ts";
 import { writeNew } from "../../node/home.ts";
-import type { RecordJson } from "../../node/rpc/recordtypes.ts";
+import type { PayloadJson, RecordJson } from "../../node/rpc/recordtypes.ts";
 import { PoflError } from "../../types/errors.ts";
 import { ADDRESS_BYTES, fromHex, toHex } from "../../types/primitives.ts";
 import { contextOf } from "../context.ts";
@@ -38,6 +38,7 @@ export function addRecord(program: Command): void {
   );
   addPut(group);
   addGet(group);
+  addReplacement(group);
   addHistory(group);
   addAudit(group);
 }
@@ -119,15 +120,8 @@ function addGet(group: Command): void {
 async function get(id: string, file: string | undefined, self: Command): Promise<void> {
   const { client, out } = clientOf(self);
   const record = await client.call("record_get", { id });
-  if (record.status === "erased" || (out.json && file === undefined)) {
-    out.result(record, () => out.line(erasedText(record)));
-    return;
-  }
-  const payload = fromHex(payloadOf(record, contextOf(self).globals.rpc));
-  if (file !== undefined) {
-    writeNew(file, payload, 0o600);
-    out.result({ id: record.id, file, bytes: payload.length }, () => out.line(`${payload.length} bytes in ${file}`));
-  } else print(out, record, payload);
+  if (record.status === "erased") return out.result(record, () => out.line(erasedText(record)));
+  show(self, record, file);
 }
 
 /** "erased at height 9 for erasure, request 0x…" */
@@ -136,23 +130,48 @@ function erasedText({ edits }: RecordJson): string {
   return `erased at height ${last?.executedAt} for ${last?.reason}, request ${last?.request}`;
 }
 
+function addReplacement(group: Command): void {
+  const command = group
+    .command("replacement")
+    .description("what an open request would put in the payload's place: to be read before it is approved")
+    .argument("<REQUEST>", "id of the request, see `record requests`", hex(32))
+    .option("--out <F>", "write it to this file, which must not exist yet")
+    .action(async (id: string, flags: { out?: string }, self: Command) => {
+      const { client, out } = clientOf(self);
+      const request = await client.call("redaction_get", { id });
+      if (request.status === "open" && !request.erases) return show(self, request, flags.out);
+      const why = request.erases ? "it erases: nothing comes in the payload's place" : `it is ${request.status}`;
+      out.result(request, () => out.line(why));
+    });
+  examples(command, ["pofl record replacement 0x…", "of a request for a correction"]);
+}
+
+type Shown = PayloadJson & { readonly id: string };
+
+/** Prints a payload, or writes it to a file; with --json and no file, all that the node said. @throws PoflError of payloadOf and print */
+function show(self: Command, found: Shown, file: string | undefined): void {
+  const { out, globals } = contextOf(self);
+  if (out.json && file === undefined) return out.result(found, () => {});
+  const payload = fromHex(payloadOf(found, globals.rpc));
+  if (file === undefined) return print(out, found, payload);
+  writeNew(file, payload, 0o600);
+  out.result({ id: found.id, file, bytes: payload.length }, () => out.line(`${payload.length} bytes in ${file}`));
+}
+
 /** @throws PoflError RECORD_NOT_HERE, BAD_RECORD */
-function payloadOf(record: RecordJson, url: string): string {
-  if (record.payload !== null) return record.payload;
-  if (record.malformed) {
-    throw new PoflError(
-      "BAD_RECORD",
-      `${record.id}: its sender did not pad it as it must be: no payload can be told from it`,
-    );
+function payloadOf({ id, payload, malformed }: Shown, url: string): string {
+  if (payload !== null) return payload;
+  if (malformed) {
+    throw new PoflError("BAD_RECORD", `${id}: its sender did not pad it as it must be: no payload can be told from it`);
   }
   throw new PoflError(
     "RECORD_NOT_HERE",
-    `${record.id} is on the chain, but the node at ${url} does not have its payload yet, or is catching up; try again, or ask another with --rpc`,
+    `${id} is on the chain, but the node at ${url} does not have its payload yet, or is catching up; try again, or ask another with --rpc`,
   );
 }
 
 /** @throws PoflError BINARY_PAYLOAD */
-function print(out: Output, { id, text }: RecordJson, payload: Uint8Array): void {
+function print(out: Output, { id, text }: Shown, payload: Uint8Array): void {
   const terminal = process.stdout.isTTY === true;
   if (terminal && !isPlainText(text)) {
     throw new PoflError(

@@ -49,12 +49,7 @@ export const recordEdit = z.strictObject({
   version: whole,
   erased: z.boolean(),
 });
-export const record = z.strictObject({
-  ...summaryFields,
-  /** The transaction that made it; null when this node does not have its block. */
-  tx: hash.nullable(),
-  /** Chameleon digest: never changes. */
-  digest: bytes,
+const payloadFields = {
   /** Whether this node has the payload; false for an erased one, and while the node is catching up. */
   here: z.boolean(),
   payload: bytes.nullable(),
@@ -62,6 +57,14 @@ export const record = z.strictObject({
   text: z.string().nullable(),
   /** Its sender did not pad it as it must be: there is a body here, but no payload can be told from it. */
   malformed: z.boolean(),
+};
+export const record = z.strictObject({
+  ...summaryFields,
+  /** The transaction that made it; null when this node does not have its block. */
+  tx: hash.nullable(),
+  /** Chameleon digest: never changes. */
+  digest: bytes,
+  ...payloadFields,
   /** What the block holds for ever: opening and length of the original. null when this node does not have the block. */
   leaf: z.strictObject({ cm: hash, r: bytes, s: bytes, length: whole }).nullable(),
   edits: z.array(recordEdit),
@@ -77,7 +80,7 @@ export const record = z.strictObject({
   }),
 });
 
-export const redaction = z.strictObject({
+const redactionFields = {
   index: whole,
   /** Of the transaction that asked. */
   id: hash,
@@ -103,7 +106,10 @@ export const redaction = z.strictObject({
   objectionsPermille: whole,
   /** Custodian keys that approved the edit; none before it is executed. */
   approvals: z.array(hash),
-});
+};
+export const redaction = z.strictObject(redactionFields);
+/** With the payload that would come in the place of another, while the request is open. */
+export const redactionFull = z.strictObject({ ...redactionFields, ...payloadFields });
 export const redactionPage = z.strictObject({
   /** Requests of the chain, of all records. */
   total: whole,
@@ -117,5 +123,7 @@ export type RecordSummary = z.output<typeof recordSummary>;
 export type RecordPage = z.output<typeof recordPage>;
 export type RecordEdit = z.output<typeof recordEdit>;
 export type RecordJson = z.output<typeof record>;
+export type PayloadJson = Pick<RecordJson, keyof typeof payloadFields>;
+export type RedactionFull = z.output<typeof redactionFull>;
 export type Redaction = z.output<typeof redaction>;
 export type RedactionPage = z.output<typeof redactionPage>;

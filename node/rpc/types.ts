@@ -4,7 +4,7 @@ import { UPDATE_STATUS } from "../../types/round.ts";
 import { TASK_STATUS } from "../../types/state.ts";
 import { TX_KINDS } from "../../types/tx.ts";
 import type { CustodianApproved, CustodianJoined, CustodianStatus } from "./custodiantypes.ts";
-import type { RecordJson, RecordPage, RedactionPage } from "./recordtypes.ts";
+import type { RecordJson, RecordPage, RedactionFull, RedactionPage } from "./recordtypes.ts";
 import { address, amount, bytes, hash, signed, whole } from "./scalars.ts";
 
 /**
@@ -376,6 +376,7 @@ export type Results = {
   round_get: RoundJson;
   record_get: RecordJson;
   record_list: RecordPage;
+  redaction_get: RedactionFull;
   redaction_list: RedactionPage;
   model_get: ModelJson;
   model_chunk: ModelChunk;

@@ -107,6 +107,7 @@ test("put, get, ask, erase: the payload as it was put, then when and why it went
       pending,
       /its subject asked to erase it, for erasure\n {2}anna \(0x[0-9a-f]{40}\) objects, with 25\.0 %/,
     );
+    assert.match(await ok("record", "replacement", asked.request), /^it erases: nothing comes/);
     assert.match(pending, /open: can be carried out at heights \d+ to \d+/);
 
     const id = fromHex(asked.request);
@@ -145,10 +146,13 @@ test("a correction travels beside its request and is what the record holds after
     const { request } = await json<{ request: string }>(...args);
     const sidecar = world.sidecars.get(request);
     assert.ok(sidecar, "the node got what comes in its place");
+    assert.is(await ok("record", "replacement", request), "blood group B", "for custodians to read");
+    assert.is((await json<{ text: string }>("record", "replacement", request)).text, "blood group B");
     await world.to(custody.asked(fromHex(request)).opensAt - 1);
     await world.done(custody.executeTx(fromHex(request)));
     world.sidecars.set(record, sidecar as NonNullable<typeof sidecar>);
     assert.is(await ok("record", record), "blood group B");
+    assert.is(await ok("record", "replacement", request), "it is executed\n");
     assert.match(
       await ok("record", "history", record),
       /asked to replace it, for correction\n.*replaced: version 1\n/s,

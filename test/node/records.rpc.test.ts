@@ -5,7 +5,7 @@ import { chameleonOpens } from "../../crypto/chameleon.ts";
 import { joinSidecar, type Sidecar } from "../../crypto/record.ts";
 import type { Method } from "../../node/rpc/jsonrpc.ts";
 import { rpcMethods } from "../../node/rpc/methods.ts";
-import type { RecordJson, RecordPage, RedactionPage } from "../../node/rpc/recordtypes.ts";
+import type { RecordJson, RecordPage, RedactionFull, RedactionPage } from "../../node/rpc/recordtypes.ts";
 import { defaultRpcLimits } from "../../node/rpc/server.ts";
 import { isPoflError } from "../../types/errors.ts";
 import { MAX_RECORD_BYTES, MAX_TX_BYTES } from "../../types/limits.ts";
@@ -288,6 +288,35 @@ test("redaction_list: open, executed, stopped, lapsed, superseded; objections wi
   assert.equal([page.requests.map((r) => r.index), page.total, page.next], [[1, 2], 6, 3]);
   const mine = await call<RedactionPage>("redaction_list", { record: toHex(three), limit: 1 });
   assert.equal([mine.requests.map((r) => r.id), mine.next], [[rival], 3], "the next page goes on after it");
+});
+
+test("redaction_get: what would come in the place of a payload, while the request is open and no longer", async () => {
+  const world = await recordWorld();
+  const call = caller(world);
+  const { label } = await world.put("emil", "blood group A");
+  const asked = world.custody.request("emil", label, "correction", "blood group B");
+  await world.done(asked.tx);
+  world.sidecars.set(toHex(asked.id), asked.sidecar as Sidecar);
+  const get = async () => {
+    const { status, here, text, payload } = await call<RedactionFull>("redaction_get", { id: toHex(asked.id) });
+    return { status, here, text, payload };
+  };
+  assert.equal(await get(), { status: "open", here: true, text: "blood group B", payload: hexOf("blood group B") });
+  const [listed] = (await call<RedactionPage>("redaction_list")).requests;
+  const {
+    here: _h,
+    text: _t,
+    payload: _p,
+    malformed: _m,
+    ...rest
+  } = await call<RedactionFull>("redaction_get", {
+    id: toHex(asked.id),
+  });
+  assert.equal(rest, listed);
+  await world.to(world.custody.asked(asked.id).lapsesAt);
+  const lapsed = { status: "lapsed", here: false, text: null, payload: null };
+  assert.equal(await get(), lapsed, "though this node has not deleted it");
+  await refused(call("redaction_get", { id: toHex(label) }), "NOT_FOUND", /no request/);
 });
 
 test("ids of nothing, of another kind of transaction, of one that waits, and of one that failed", async () => {

@@ -9,8 +9,16 @@ import type { At } from "../../../vm/view.ts";
 import type { NodeContext } from "../context.ts";
 import { notFound } from "../errors.ts";
 import { type Method, method } from "../jsonrpc.ts";
-import { editsJson, madeBy, makerIn, powersAt, redactionJson, summaryJson } from "../recordjson.ts";
-import { type RecordJson, record, recordPage, redactionPage } from "../recordtypes.ts";
+import { editsJson, madeBy, makerIn, powersAt, redactionJson, redactionState, summaryJson } from "../recordjson.ts";
+import {
+  type PayloadJson,
+  type RecordJson,
+  type RedactionFull,
+  record,
+  recordPage,
+  redactionFull,
+  redactionPage,
+} from "../recordtypes.ts";
 import { hashParam } from "./params.ts";
 
 /** Entries of one page. */
@@ -56,20 +64,15 @@ async function recordJson(context: NodeContext, label: Hash): Promise<RecordJson
   const { index, record: entry } = state.find("records", label) as At<RecordEntry>;
   const { cm, length } = entry;
   const made = makerIn(await context.store.block(entry.height), label, context.genesisHash);
-  const served = length > 0 && !context.catchingUp();
-  const sidecar = served ? await context.records.read(label, cm, length) : undefined;
+  const payload = await payloadJson(context, label, cm, length);
   const now = context.head().state.find("records", label)?.record;
   if (!now || !bytesEqual(now.cm, cm)) return recordJson(context, label);
-  const payload = sidecar && payloadIn(sidecar.body);
   const proof = prove(state, "records", index);
   return {
     ...summaryJson(entry),
     tx: made ? toHex(made.txId) : null,
     digest: toHex(entry.digest),
-    here: sidecar !== undefined,
-    payload: payload ? toHex(payload) : null,
-    text: payload ? (textOf(payload) ?? null) : null,
-    malformed: sidecar !== undefined && payload === undefined,
+    ...payload,
     leaf: made ? leafJson(made.payload) : null,
     edits: editsJson(state, entry),
     proof: {
@@ -90,6 +93,33 @@ const leafJson = ({ cm, r, s, length }: { cm: Hash; r: Uint8Array; s: Uint8Array
   s: toHex(s),
   length,
 });
+
+/** What lies under an id; nothing of an erased record, and nothing while the node can't know what was erased. */
+async function payloadJson(context: NodeContext, id: Hash, cm: Hash, length: number): Promise<PayloadJson> {
+  const served = length > 0 && !context.catchingUp();
+  const sidecar = served ? await context.records.read(id, cm, length) : undefined;
+  const payload = sidecar && payloadIn(sidecar.body);
+  return {
+    here: sidecar !== undefined,
+    payload: payload ? toHex(payload) : null,
+    text: payload ? (textOf(payload) ?? null) : null,
+    malformed: sidecar !== undefined && payload === undefined,
+  };
+}
+
+/** A request, with what it would put in the payload's place while it is open; afterwards that is the record's, or nobody's. */
+async function redactionFullJson(context: NodeContext, id: Hash): Promise<RedactionFull> {
+  const { state } = context.head();
+  const found = state.find("requests", id);
+  if (!found) throw notFound(`there is no request ${toHex(id)}: nobody has asked for it on the chain`);
+  const json = redactionJson(state, found, powersAt(state, context.genesis));
+  const { cm, length } = found.record;
+  const payload = await payloadJson(context, id, cm, json.status === "open" ? length : 0);
+  const after = context.head().state;
+  const now = after.find("requests", id)?.record;
+  if (now && redactionState(after, now).status !== json.status) return redactionFullJson(context, id);
+  return { ...json, ...payload };
+}
 
 /** The chain can't see how a body is padded: its sender may have written anything. */
 function payloadIn(body: Uint8Array): Uint8Array | undefined {
@@ -132,6 +162,12 @@ export function recordMethods(context: NodeContext): Record<string, Method> {
         }
         return { total, records, next: to < total ? to : null };
       },
+    }),
+    redaction_get: method({
+      summary: "A request to redact a record, and what it would put in the payload's place, while it is open",
+      params: z.strictObject({ id: hashParam }),
+      result: redactionFull,
+      run: ({ id }) => redactionFullJson(context, id),
     }),
     redaction_list: method({
       summary: `Requests to redact records in order, at most ${MAX_PAGE} at a time; of one record, if it is given`,
