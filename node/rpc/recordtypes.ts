@@ -50,7 +50,7 @@ export const recordEdit = z.strictObject({
   erased: z.boolean(),
 });
 const payloadFields = {
-  /** Whether this node has the payload; false for an erased one, and while the node is catching up. */
+  /** Whether this node has the payload; false for an erased one, and while the node can't know yet what was erased. */
   here: z.boolean(),
   payload: bytes.nullable(),
   /** The payload when it is UTF-8. */
