@@ -1,6 +1,7 @@
 import { chameleonDigest, chameleonOpens, scalarBytes } from "../crypto/chameleon.ts";
 import { taggedHash, u64Bytes } from "../crypto/hash.ts";
 import { custodians, openingFrom, type Redaction, redactionMessage } from "../crypto/threshold.ts";
+import { purge } from "./purge.ts";
 
 /**
  * What an editable record costs: hash, check of an opening, and a collision by three of five custodians, all of its steps in this process and
@@ -85,3 +86,14 @@ line("hash", hash, C_HASH_MS);
 line("check of an opening", verify);
 line("collision by 3 of 5, all steps, and its check", collision, C_COLLISION_MS);
 if (bad > 0) throw new Error(`${bad} collisions opened nothing`);
+
+const lengths = process.argv.includes("--quick") ? [100, 1_000] : [100, 10_000];
+process.stdout.write(`\nA record's payload, erased from a chain of so many blocks (a minute or two):\n`);
+for (const p of await purge(lengths, (height) => process.stderr.write(`\rheight ${height} `))) {
+  const total = p.validate + p.store + p.unlink;
+  process.stdout.write(
+    `${String(p.blocks).padStart(6)} blocks: ${total.toFixed(1)} ms (check ${p.validate.toFixed(1)}, database ${p.store.toFixed(1)}, ` +
+      `file ${p.unlink.toFixed(1)}); hashing, signing and writing all blocks again ${(p.rewrite / 1000).toFixed(2)} s, ` +
+      `${(p.rewrite / total).toFixed(0)} × as long\n`,
+  );
+}
