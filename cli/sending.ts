@@ -69,7 +69,8 @@ export async function send(self: Command, flags: Flags, make: (at: At) => Promis
   const tx = await sign(at, keys, payload, flags);
   const hash = toHex(txId(tx.body));
   const made = makes && { [makes[0]]: makes[1] === "its hash" ? hash : makes[1] };
-  const name = made ? `${Object.entries(made).flat().join(" ")}\n` : "";
+  // As wide as what printTx prints.
+  const name = makes ? `${`${makes[0] === "record" ? "Record" : "Request"}`.padEnd(11)}  ${made?.[makes[0]]}\n` : "";
   const encoded = toHex(Tx.serialize(tx));
   if (flags.dryRun) {
     ctx.out.result({ ...made, hash, tx: encoded }, () => ctx.out.line(`${name}${hash}\n${encoded}`));

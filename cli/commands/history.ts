@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import type { RpcClient } from "../../node/rpc/client.ts";
-import type { RecordJson, Redaction, RedactionPage } from "../../node/rpc/recordtypes.ts";
+import type { RecordJson, RecordPage, RecordSummary, Redaction, RedactionPage } from "../../node/rpc/recordtypes.ts";
 import { examples } from "../examples.ts";
 import type { Output } from "../output.ts";
 import { hex } from "../parse.ts";
 import { clientOf } from "./query.ts";
 
-/** `pofl record history` and `requests`: what was asked, by whom, who objected, who approved; never what was erased. */
+/** `pofl record list`, `history` and `requests`: what was asked, by whom, who objected, who approved; never what was erased. */
 
 /** All requests, page by page; of one record, if it is given. */
 async function requestsOf(client: RpcClient, record?: string): Promise<Redaction[]> {
@@ -20,6 +20,27 @@ async function requestsOf(client: RpcClient, record?: string): Promise<Redaction
 }
 
 export function addHistory(group: Command): void {
+  const list = group
+    .command("list")
+    .description("all records of the chain, without what they hold")
+    .action(async (_: object, self: Command) => {
+      const { client, out } = clientOf(self);
+      const all: RecordSummary[] = [];
+      for (let from: number | null = 0; from !== null; ) {
+        const page: RecordPage = await client.call("record_list", { from });
+        all.push(...page.records);
+        from = page.next;
+      }
+      out.result(all, () => {
+        if (all.length === 0) return out.note("There are none.");
+        out.table(
+          ["record", "sender", "height", "state", "edits", "bytes"],
+          all.map((r) => [r.id, r.sender, String(r.height), r.status, String(r.version), String(r.length)]),
+        );
+      });
+    });
+  examples(list, ["pofl record list", "ids, senders and states; bytes are of the padded payload"]);
+
   const history = group
     .command("history")
     .description("what was asked and done about a record, when, why and by whose approval; never what was erased")

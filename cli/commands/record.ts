@@ -67,8 +67,8 @@ function addPut(group: Command): void {
   put.addHelpText(
     "after",
     "\nEvery node of the network keeps a copy beside the chain, until the record is erased: encrypt what they must not read. The salt that\n" +
-      "hides what was erased is made here and goes to the node; neither it nor the payload is written to this disk. A file that\n" +
-      "you read from stays where it is, and is yours to delete when the record is erased.",
+      "hides what was erased is made here and goes to the node; this command writes neither it nor the payload to a disk. A file that\n" +
+      "you give stays where it is, and is yours to delete when the record is erased.",
   );
 }
 

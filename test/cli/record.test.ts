@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { txId } from "../../crypto/domain.ts";
 import { startRpc } from "../../node/rpc/server.ts";
 import { MAX_RECORD_BYTES } from "../../types/limits.ts";
 import { fromHex, toHex } from "../../types/primitives.ts";
+import { typedPayload } from "../../types/tx.ts";
 import { recordWorld } from "../node/recordworld.ts";
 import { rpcWorld } from "../node/rpcworld.ts";
 import { custodianOf } from "../vm/custody-support.ts";
@@ -132,6 +134,9 @@ test("put, get, ask, erase: the payload as it was put, then when and why it went
     const whole = await json<{ requests: unknown[]; edits: unknown[] }>("record", "history", put.record);
     assert.equal([whole.requests.length, whole.edits.length], [1, 1]);
     assert.equal(await json("record", "requests", "--open"), []);
+    const [listed] = await json<{ id: string; status: string }[]>("record", "list");
+    assert.equal([listed?.id, listed?.status], [put.record, "erased"]);
+    assert.match(await ok("record", "list"), new RegExp(`${put.record} .* erased +1 +0\n$`));
     const list = await ok("record", "requests", "--record", put.record);
     assert.match(list, new RegExp(`${asked.request} .*erasure.*executed at ${at}`));
   }));
@@ -180,13 +185,41 @@ test("fees pay for the padded payload; salts are fresh; the label follows from t
     assert.ok(readFileSync(out).equals(readFileSync(large)));
   }));
 
+test("lists go on over pages, and say when there is nothing", () =>
+  served(async ({ world, ok, json }) => {
+    assert.is(await ok("record", "list"), "There are none.\n");
+    assert.is(await ok("record", "requests"), "There are none.\n");
+    const { custody, chain } = world;
+    const from = chain.state.account(addressFor("emil"))?.record.nonce ?? 0;
+    const made = Array.from({ length: 130 }, (_, i) => custody.record("emil", `record ${i}`, {}, from + i));
+    await world.done(...made.map((m) => m.tx));
+    const listed = await json<{ id: string }[]>("record", "list");
+    assert.equal(
+      listed.map((r) => r.id),
+      made.map((m) => toHex(m.label)),
+    );
+    const first = chain.state.account(addressFor("emil"))?.record.nonce ?? 0;
+    const asked = made.map(({ label }, i) => {
+      const { body } = custody.request("emil", label).tx;
+      return chain.tx("emil", typedPayload(body.payload), { nonce: first + i });
+    });
+    await world.done(...asked);
+    const requests = await json<{ id: string }[]>("record", "requests");
+    assert.equal(
+      requests.map((r) => r.id),
+      asked.map(({ body }) => toHex(txId(body))),
+    );
+    const last = await json<{ record: string }[]>("record", "requests", "--record", listed[129]?.id as string);
+    assert.equal(last.length, 1);
+  }));
+
 test("a dry run sends nothing and gives no salt away; --no-wait gives the id at once", () =>
   served(async ({ world, json, ok }) => {
     const args = ["record", "put", "--text", "secret of patient 7", "--from", "emil"];
     const dry = await json<{ record: string; hash: string; tx: string }>(...args, "--dry-run");
     assert.is(world.mempool.count, 0);
     assert.equal(Object.keys(dry).sort(), ["hash", "record", "tx"]);
-    assert.match(await ok(...args, "--dry-run"), /^record 0x.*\n0x.*\n0x.*\nIts salt is thrown away/);
+    assert.match(await ok(...args, "--dry-run"), /^Record {7}0x.*\n0x.*\n0x.*\nIts salt is thrown away/);
     const sent = await json<{ record: string; hash: string }>(...args, "--no-wait");
     assert.is(sent.record, dry.record, "the same sender and nonce");
     assert.is.not(sent.hash, dry.hash, "another salt");

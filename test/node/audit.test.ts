@@ -5,7 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { lockHome } from "../../node/home.ts";
 import { type AuditReport, auditHome } from "../../node/records/audit.ts";
-import { createRpcClient } from "../../node/rpc/client.ts";
+import { createRpcClient, type RpcClient } from "../../node/rpc/client.ts";
 import { startRpc } from "../../node/rpc/server.ts";
 import { openDatabase } from "../../node/store/database.ts";
 import { toHex } from "../../types/primitives.ts";
@@ -161,6 +161,34 @@ test("a running node's home: the node is asked, and must be on the chain of the 
     } finally {
       await server.close();
       await wrong.close();
+      unlock();
+      await home.store.close();
+    }
+  }));
+
+test("a running node whose block has just erased a record is looked at again, and is right when its file is gone then", () =>
+  inFolder(async (dir) => {
+    const { home, erased } = await furnished(join(dir, "home"));
+    const file = home.write(erased.label, erased.value.cm, erased.sidecar);
+    const unlock = lockHome(home.paths);
+    const server = await startRpc(home.context, { listen: "127.0.0.1:0" }, { error: () => {} });
+    const client = createRpcClient(server.url);
+    let looks = 0;
+    const slow: RpcClient = {
+      ...client,
+      call: async (method, params) => {
+        if (method === "record_list" && ++looks === 2) unlinkSync(file);
+        return client.call(method, params);
+      },
+    };
+    try {
+      assert.equal((await auditHome(home.dir, slow)).problems, []);
+      assert.is(looks, 2);
+      home.write(erased.label, erased.value.cm, erased.sidecar);
+      const found = (await auditHome(home.dir, client)).problems.map((p) => p.what);
+      assert.equal(found, ["left behind"], "and wrong when it is still there");
+    } finally {
+      await server.close();
       unlock();
       await home.store.close();
     }
