@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import { createCustodianKey, homePaths } from "../../node/home.ts";
+import type { Redaction } from "../../node/rpc/recordtypes.ts";
 import { PoflError } from "../../types/errors.ts";
 import { toHex } from "../../types/primitives.ts";
 import { type Context, contextOf, newPassword } from "../context.ts";
 import { approvalQuestion, printStatus, requestLines } from "../custodian/display.ts";
-import { followCeremony, followRequest, requestText } from "../custodian/follow.ts";
+import { followCeremony, followRequest, requestOver, requestText } from "../custodian/follow.ts";
 import { type HandOver, handOverPlan, nextKeyPlan, type Office, type Plan, planId } from "../custodian/plan.ts";
-import { redactionOf } from "../custodian/redaction.ts";
 import { approve, checkCeremonyFee, executionFeeNote, join, openSession, type Session } from "../custodian/session.ts";
 import type { Request, Status } from "../custodian/status.ts";
 import { examples } from "../examples.ts";
@@ -143,8 +143,8 @@ function addApprove(group: Command): void {
       const { out } = ctx;
       const session = await openSession(ctx);
       const { client } = session;
-      const request = await waitingRequest(session, id);
-      const asked = await redactionOf(client, request.record, id);
+      const asked = await client.call("redaction_get", { id });
+      const request = await waitingRequest(session, asked);
       const { height } = await client.call("node_status");
       for (const line of requestLines(request, asked, height)) out.progress(line);
       if (!request.approvedHere) {
@@ -162,7 +162,7 @@ function addApprove(group: Command): void {
         return;
       }
       const watch = { ...session, timeoutMs: 1000 * flags.timeout, progress: out.progress };
-      const done = await followRequest(watch, request);
+      const done = await followRequest(watch, id);
       const { threshold } = request;
       const result = { request: id, record: done.record, height: done.endedAt, approvals: done.approvals, threshold };
       out.result(result, () =>
@@ -175,12 +175,11 @@ function addApprove(group: Command): void {
   examples(command, ["pofl custodian approve 0x…", "shows what is asked, asks, and waits for the others"]);
 }
 
-/** @throws PoflError NOT_FOUND when it doesn't wait for anybody */
-async function waitingRequest({ client }: Session, id: string): Promise<Request> {
-  const request = (await client.call("custodian_status")).requests.find((r) => r.id === id);
+/** @throws PoflError REQUEST_OVER when it doesn't wait for anybody */
+async function waitingRequest({ client }: Session, asked: Redaction): Promise<Request> {
+  const request = (await client.call("custodian_status")).requests.find((r) => r.id === asked.id);
   if (request) return request;
-  const why = "it is over, or its block has not reached this node; see `pofl custodian list`";
-  throw new PoflError("NOT_FOUND", `no request ${id} waits for approval: ${why}`);
+  throw requestOver(asked);
 }
 
 export function addCustodian(program: Command): void {

@@ -88,7 +88,7 @@ export function requestLines(request: Request, asked: Redaction, height: number)
     `Record      ${request.record}, under the key of epoch ${request.epoch}`,
     `Reason      ${request.reason}`,
     `Asked by    ${asked.requester} at height ${asked.askedAt}`,
-    `Does        ${erases ? "erases the payload" : "puts another payload in its place"}`,
+    `Does        ${erases ? "erases the payload" : `replaces the payload: \`pofl record replacement ${request.id}\` shows by what`}`,
     `Delay       can be executed from height ${opensAt} to ${lapsesAt}${wait}`,
     `Objections  ${(asked.objectionsPermille / 10).toFixed(1)} % of the power`,
     `Approvals   ${approvals} of ${threshold}`,

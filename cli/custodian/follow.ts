@@ -3,7 +3,6 @@ import type { Redaction } from "../../node/rpc/recordtypes.ts";
 import { PoflError } from "../../types/errors.ts";
 import { short } from "../output.ts";
 import type { Plan } from "./plan.ts";
-import { redactionOf } from "./redaction.ts";
 import type { Ceremony, Epoch, Request, Status } from "./status.ts";
 
 /** Waits for what custodians do together, and says whom it waits for. The nodes go on without whoever watches. */
@@ -68,11 +67,11 @@ export function followCeremony(watch: Watch, id: string, plan: Plan): Promise<Ep
  * The request when the edit has been executed.
  * @throws PoflError TIMED_OUT, REQUEST_OVER when it will never be
  */
-export function followRequest(watch: Watch, { id, record }: Request): Promise<Redaction> {
+export function followRequest(watch: Watch, id: string): Promise<Redaction> {
   const look = async ({ requests }: Status): Promise<Redaction | string> => {
     const waiting = requests.find((r) => r.id === id);
     if (waiting) return requestText(waiting);
-    const redaction = await redactionOf(watch.client, record, id);
+    const redaction = await watch.client.call("redaction_get", { id });
     if (redaction.status === "executed") return redaction;
     if (redaction.status !== "open") throw requestOver(redaction);
     return "waits";
@@ -80,13 +79,13 @@ export function followRequest(watch: Watch, { id, record }: Request): Promise<Re
   return poll(watch, look, "see `pofl custodian list`, and ask the other custodians to approve");
 }
 
-function requestOver({ id, status }: Redaction): PoflError {
+export function requestOver({ id, status }: Redaction): PoflError {
   const why = {
     executed: "has been executed already",
     stopped: "was stopped by validators who object",
     lapsed: "has lapsed: nobody executed it in time; it can be asked for anew",
     superseded: "is about a version of the record that another edit has replaced; it can be asked for anew",
-    open: "is open",
+    open: "does not wait for this node's approval; see `pofl custodian list`",
   }[status];
   return new PoflError("REQUEST_OVER", `request ${id} ${why}`);
 }

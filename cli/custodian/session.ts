@@ -44,8 +44,8 @@ export async function openSession({ globals, askPassword }: Context): Promise<Se
   const keys = await readCustodianKey(file, askPassword);
   const own = toHex(keys.publicKey);
   if (custodian !== own) {
-    const has = custodian === null ? "has no custodian key" : `is of custodian ${custodian}`;
-    const why = `${has}, and ${file} of ${own}; give the --rpc of this home's node, and start it again if the key is new`;
+    const has = custodian === null ? "has no custodian key" : `has custodian key ${custodian}`;
+    const why = `${has}, ${file} is ${own}; give the --rpc of this home's node, and start it again if the key is new`;
     throw new PoflError("WRONG_NODE", `the node at ${client.url} ${why}`);
   }
   return { client, keys, own, genesisHash: hash };
