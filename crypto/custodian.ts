@@ -1,5 +1,6 @@
 import type { Type } from "@chainsafe/ssz";
 import { Consent, DealBody, KeyStatement } from "../types/ceremony.ts";
+import { SessionAsk, SessionOffer } from "../types/custodian.ts";
 import type { Hash } from "../types/primitives.ts";
 import { Approval } from "../types/record.ts";
 import { type Domain, signMessage, verifyMessage } from "./domain.ts";
@@ -28,3 +29,7 @@ export const statementSigning = signed("keyStatement", KeyStatement);
 export const approvalSigning = signed("approval", Approval);
 /** A word to its own node: take part. */
 export const consentSigning = signed("consent", Consent);
+/** That it begins a session. */
+export const sessionAskSigning = signed("sessionAsk", SessionAsk);
+/** That these nonce commitments are its own, for that session. */
+export const sessionOfferSigning = signed("sessionOffer", SessionOffer);

@@ -45,6 +45,8 @@ export const DOMAINS = {
   approval: { type: 13, version: 1 },
   signatureShare: { type: 14, version: 1 },
   consent: { type: 15, version: 1 },
+  sessionAsk: { type: 16, version: 1 },
+  sessionOffer: { type: 17, version: 1 },
 } as const satisfies Record<string, { readonly type: number; readonly version: number }>;
 export type Domain = keyof typeof DOMAINS;
 

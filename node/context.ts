@@ -5,7 +5,8 @@ import { VERSION } from "./version.ts";
 
 /** What RPC and metrics see of a running node. */
 export function nodeContext(parts: NodeParts): NodeContext {
-  const { home, config, store, blobs, mempool, sidecars, network, engine, sync, gate, events, rejected } = parts;
+  const { home, config, store, blobs, mempool, sidecars, network, engine, sync, gate, events, custody, rejected } =
+    parts;
   return {
     version: VERSION,
     moniker: config.node.moniker,
@@ -23,7 +24,7 @@ export function nodeContext(parts: NodeParts): NodeContext {
     rejected: () => rejected,
     records: sidecars,
     submit: (tx, sidecar) => gate.submit(tx, sidecar),
-    custody: undefined,
+    custody,
     events,
   };
 }

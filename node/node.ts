@@ -15,6 +15,8 @@ import { isDistinct } from "../types/round.ts";
 import { State } from "../vm/state.ts";
 import type { Config } from "./config.ts";
 import { nodeContext } from "./context.ts";
+import type { Custody } from "./custodian/custody.ts";
+import { openCustody } from "./custodian/open.ts";
 import { Events } from "./events.ts";
 import type { Home } from "./home.ts";
 import { createLogger } from "./logger.ts";
@@ -68,6 +70,8 @@ export type NodeParts = {
   readonly network: Network;
   readonly engine: Engine;
   readonly sync: Sync;
+  /** In the node of a custodian. */
+  readonly custody: Custody | undefined;
   /** Messages refused since the start, by reason. */
   readonly rejected: Readonly<Record<string, number>>;
 };
@@ -286,8 +290,15 @@ async function open(
   await sidecars.start();
   await sync.start();
   opened("sync", sync, (s) => s.stop());
+  let custody: Custody | undefined;
+  if (home.custodian) {
+    const sessions = journal("the custodian's sessions", "custodian.sessions");
+    const given = { home, keys: home.custodian, state: () => state, network, mempool, gate, sync, events, sessions };
+    const custodyLog = log.child({ module: "custodian" });
+    ({ custody } = opened("the custodian", await openCustody({ ...given, log: custodyLog }), (c) => c.stop()));
+  }
   await network.start();
-  return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, rejected };
+  return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, custody, rejected };
 }
 
 async function openHomeStore({ paths, genesis, genesisHash }: Home): Promise<Store> {

@@ -29,7 +29,45 @@ export const SignedSignatureShare = new ContainerType(
   { typeName: "SignedSignatureShare" },
 );
 
+/** A custodian begins a session for the redaction of a request. */
+export const SessionAsk = new ContainerType(
+  {
+    request: Bytes32,
+    /** Of the key's custodians: a share of an earlier one is none of theirs. */
+    generation: U32,
+    /** Who asks: index among the custodians, from 0. */
+    coordinator: U32,
+    /** Random: nonces that were offered for one session are good for no other. */
+    nonce: Bytes32,
+  },
+  { typeName: "SessionAsk" },
+);
+export const SignedSessionAsk = new ContainerType(
+  { message: SessionAsk, signature: Bytes64 },
+  { typeName: "SignedSessionAsk" },
+);
+/** One custodian's nonce commitments for a session. */
+export const SessionOffer = new ContainerType(
+  {
+    /** Root of the SessionAsk. */
+    session: Bytes32,
+    /** Index among the custodians, from 0. */
+    custodian: U32,
+    hiding: Bytes32,
+    binding: Bytes32,
+  },
+  { typeName: "SessionOffer" },
+);
+export const SignedSessionOffer = new ContainerType(
+  { message: SessionOffer, signature: Bytes64 },
+  { typeName: "SignedSessionOffer" },
+);
+
 export type SealedShare = ValueOf<typeof SealedShare>;
 export type SignedShare = ValueOf<typeof SignedShare>;
 export type SignatureShare = ValueOf<typeof SignatureShare>;
 export type SignedSignatureShare = ValueOf<typeof SignedSignatureShare>;
+export type SessionAsk = ValueOf<typeof SessionAsk>;
+export type SignedSessionAsk = ValueOf<typeof SignedSessionAsk>;
+export type SessionOffer = ValueOf<typeof SessionOffer>;
+export type SignedSessionOffer = ValueOf<typeof SignedSessionOffer>;

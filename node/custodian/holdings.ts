@@ -1,6 +1,6 @@
 import { ContainerType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
 import { CeremonyPlan } from "../../types/ceremony.ts";
-import { Bytes32, Bytes64, bytesEqual, decode, type Hash, toHex, U32, U53 } from "../../types/primitives.ts";
+import { Bytes32, Bytes64, bytesEqual, decode, type Hash, toHex, U32 } from "../../types/primitives.ts";
 import { ceremonyId } from "../../vm/ceremony.ts";
 import type { Vault } from "./vault.ts";
 
@@ -12,8 +12,6 @@ const Joined = new ContainerType(
     plan: CeremonyPlan,
     /** 32 random bytes. */
     seed: Bytes32,
-    /** Final height when it joined. */
-    joinedAt: U53,
   },
   { typeName: "Joined" },
 );
@@ -81,8 +79,8 @@ export class Holdings {
   ceremony(id: Hash): Joined | undefined {
     return this.#joined.get(CEREMONY + digits(id));
   }
-  join(plan: CeremonyPlan, seed: Uint8Array, joinedAt: number): Joined {
-    const joined = { plan, seed, joinedAt, id: ceremonyId(plan) };
+  join(plan: CeremonyPlan, seed: Uint8Array): Joined {
+    const joined = { plan, seed, id: ceremonyId(plan) };
     const name = CEREMONY + digits(joined.id);
     this.#vault.write(name, Joined.serialize(joined));
     this.#joined.set(name, joined);

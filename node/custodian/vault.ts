@@ -61,7 +61,7 @@ export function openVault(
     const damaged = (what: string, cause?: unknown): PoflError =>
       new PoflError(
         "VAULT_DAMAGED",
-        `${path}: damaged: ${what}. Restore the file from a copy. Without one move it out of the folder: this custodian then lacks what was in it, and a share of the key comes back only by handing the key over anew (docs/redaction.md)`,
+        `${path}: damaged: ${what}. Restore the file from a copy. Without one move it out of the folder: this custodian then lacks what was in it, and a share of the key comes back only by handing the key over anew (docs/operating.md, "Custodians")`,
         { path },
         { cause },
       );

@@ -8,7 +8,7 @@ export type CustodyView = {
   /** Whether the share of the key of this epoch, as it is held at the head, is here. */
   holds(epoch: number): boolean;
   /** Ceremonies that this node takes part in, on the chain or not yet. */
-  joined(): readonly { readonly id: Hash; readonly plan: CeremonyPlan; readonly joinedAt: number }[];
+  joined(): readonly { readonly id: Hash; readonly plan: CeremonyPlan }[];
   /** What this node is doing in a ceremony, in words; null = nothing. */
   doing(ceremony: Hash): string | null;
   /** Custodians in office of whose approval this node knows, its own included. */

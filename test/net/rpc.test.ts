@@ -89,7 +89,7 @@ test("every method: its result has the shape that the schema says, and the docum
       ["validator_set", {}],
     ];
     const methods = rpcMethods(context);
-    // This node has no custodian key; with one they are tried in node/custody.test.ts.
+    // This node has no custodian key; with one they are tried in node/custodianrpc.test.ts.
     const custodians = ["custodian_join", "custodian_approve"];
     for (const name of methods.keys()) {
       // There is no record here: test/node/records.rpc.test.ts has them in every state.

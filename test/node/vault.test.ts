@@ -115,7 +115,7 @@ test("what a custodian keeps comes back; two ceremonies' shares of one generatio
   inFolder((folder) => {
     const holdings = new Holdings(open(folder));
     const plan = { epoch: 0, generation: 0, attempt: 0, keys: [seedOf("a"), seedOf("b")], threshold: 2, dealers: [] };
-    const joined = holdings.join(plan, seedOf("seed"), 7);
+    const joined = holdings.join(plan, seedOf("seed"));
     const share = (ceremony: string) => ({ ceremony: seedOf(ceremony), epoch: 0, generation: 0, share: seedOf("s") });
     holdings.keep(share("first"));
     holdings.keep(share("second"));
