@@ -1,7 +1,8 @@
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import type { AuditReport } from "../../node/records/audit.ts";
+import type { AuditReport, Copy } from "../../node/records/audit.ts";
 import { createRpcClient } from "../../node/rpc/client.ts";
-import { PoflError } from "../../types/errors.ts";
+import { errorText, PoflError } from "../../types/errors.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
 import { bytesText, type Output } from "../output.ts";
@@ -12,11 +13,17 @@ export function addAudit(group: Command): void {
   const command = group
     .command("audit")
     .description("show that payloads of records lie in data/records and nowhere else in this home")
-    .action(async (_: object, self: Command) => {
+    .option(
+      "--erased <F>",
+      "a copy of what was erased, which must be nowhere in the home (may be repeated)",
+      collect,
+      [],
+    )
+    .action(async (flags: { erased: string[] }, self: Command) => {
       const { globals, out } = contextOf(self);
       // Loaded here, as for `start`: hardly another command needs the store.
       const { auditHome } = await import("../../node/records/audit.ts");
-      const report = await auditHome(globals.home, createRpcClient(globals.rpc));
+      const report = await auditHome(globals.home, createRpcClient(globals.rpc), flags.erased.map(copyOf));
       const [first, ...more] = report.problems;
       const ok = first === undefined;
       out.result({ ok, ...report }, () => print(out, report));
@@ -33,21 +40,33 @@ export function addAudit(group: Command): void {
     "after",
     "\nEvery file in data/records must be what the chain says, and gone where it says so; every salt, and the start, middle and end of every\n" +
       "payload there are looked for in all other files of the home, raw and as hexadecimal digits. The database is compressed: of a stopped\n" +
-      "node its values are searched too, as they were before. What was erased can't be looked for, since it is not there any more.",
+      "node its values are searched too, as they were before. What was erased is not there any more: whoever has a copy gives it with --erased.",
   );
+}
+
+const collect = (file: string, before: string[]) => [...before, file];
+
+/** @throws PoflError FILE_UNREADABLE */
+function copyOf(file: string): Copy {
+  try {
+    return { name: file, bytes: readFileSync(file) };
+  } catch (cause) {
+    throw new PoflError("FILE_UNREADABLE", `${file}: can't be read: ${errorText(cause)}`, { file }, { cause });
+  }
 }
 
 function print(out: Output, r: AuditReport): void {
   out.line(`Records   ${r.records} on the chain, ${r.erased} erased, ${r.missing} not here`);
   if (r.replacements > 0) out.line(`          ${r.replacements} that open requests would put in another's place`);
   if (r.unknown > 0) out.line(`          ${r.unknown} of transactions that are not final yet`);
-  out.line(`Sought    ${r.salts} salts, ${r.payloads} payloads`);
+  const copies = r.copies > 0 ? `, ${r.copies} of what was erased` : "";
+  out.line(`Sought    ${r.salts} salts, ${r.payloads} payloads${copies}`);
   out.line(
     `Searched  ${r.files} files, ${bytesText(r.bytes)}${r.running ? "" : `; ${r.values} values of the database`}`,
   );
   if (r.problems.length === 0) return out.line("Found     nothing");
   out.table(
-    ["file", "at", "what", "record or request"],
+    ["file", "at", "what", "of"],
     r.problems.map((p) => [p.file, p.at === null ? "" : String(p.at), p.what, p.id]),
   );
 }

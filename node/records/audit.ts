@@ -14,12 +14,21 @@ import type { RecordPage, RecordSummary, Redaction, RedactionPage } from "../rpc
 import { openDatabase } from "../store/database.ts";
 import { keyText } from "../store/layout.ts";
 import { openStore } from "../store/store.ts";
-import { type AuditProblem, addNeedles, type Found, filesOf, idIn, readSidecar, searchFiles } from "./leaks.ts";
+import {
+  type AuditProblem,
+  addNeedles,
+  addPieces,
+  type Found,
+  filesOf,
+  idIn,
+  readSidecar,
+  searchFiles,
+} from "./leaks.ts";
 import { Searcher } from "./search.ts";
 
 /**
  * Shows that payloads lie in data/records and nowhere else in a home: every file there is what the chain says, and neither a salt nor a
- * piece of a payload that is there is found in any other file. What was erased can't be looked for: nobody has it any more.
+ * piece of a payload that is there is found in any other file. What was erased can be looked for only with a copy of it.
  */
 
 export type AuditReport = {
@@ -37,6 +46,8 @@ export type AuditReport = {
   /** What was looked for; payloads too short or too uniform to tell are not. */
   readonly salts: number;
   readonly payloads: number;
+  /** Copies of what was erased that were looked for, in data/records too. */
+  readonly copies: number;
   /** What was searched: all files but those of data/records, and, of a stopped home, the values of its database. */
   readonly files: number;
   readonly bytes: number;
@@ -54,11 +65,15 @@ type Judged = Pick<AuditReport, "missing" | "replacements" | "unknown"> & { read
 /** For an edit that is being made final to reach the folder. */
 const SETTLE_MS = 2_000;
 
+/** A copy of what was erased, from somebody who still has it. */
+export type Copy = { readonly name: string; readonly bytes: Uint8Array };
+
 /**
  * Audits the home of a running node, which is asked through `client`, or of a stopped one.
- * @throws PoflError NO_HOME, NO_GENESIS; NO_CHAIN; WRONG_NODE when the node is on another chain; RPC, database and disk errors
+ * @param copies must be found nowhere in the home
+ * @throws PoflError NOT_SEARCHABLE for a copy that is too short or too uniform; NO_HOME, NO_GENESIS; NO_CHAIN; WRONG_NODE when the node is on another chain; RPC, database and disk errors
  */
-export async function auditHome(dir: string, client: RpcClient): Promise<AuditReport> {
+export async function auditHome(dir: string, client: RpcClient, copies: readonly Copy[] = []): Promise<AuditReport> {
   const paths = homePaths(dir);
   if (!existsSync(paths.dir)) {
     throw new PoflError("NO_HOME", `${paths.dir}: no such folder; give the --home of a node`, { file: paths.dir });
@@ -72,10 +87,10 @@ export async function auditHome(dir: string, client: RpcClient): Promise<AuditRe
     unlock = takeLock(paths.lock);
   } catch (error) {
     if (!isPoflError(error, "HOME_LOCKED")) throw error;
-    return audit(paths, true, () => askNode(client, toHex(hash)));
+    return audit(paths, copies, true, () => askNode(client, toHex(hash)));
   }
   try {
-    return await audit(paths, false, (searcher) => readStore(paths, hash, searcher));
+    return await audit(paths, copies, false, (searcher) => readStore(paths, hash, searcher));
   } finally {
     unlock();
   }
@@ -86,12 +101,24 @@ const noChain = ({ chain }: HomePaths) =>
 
 type Source = (searcher: Searcher<Found>) => Promise<{ said: Said; values: number; problems: AuditProblem[] }>;
 
-async function audit(paths: HomePaths, running: boolean, source: Source): Promise<AuditReport> {
+async function audit(
+  paths: HomePaths,
+  copies: readonly Copy[],
+  running: boolean,
+  source: Source,
+): Promise<AuditReport> {
   const folder = join(paths.data, "records");
   const searcher = new Searcher<Found>();
   const counts = addNeedles(searcher, folder);
+  const gone = new Searcher<Found>();
+  for (const { name, bytes } of copies) {
+    if (!addPieces(gone, bytes, name) || !addPieces(searcher, bytes, name)) {
+      throw new PoflError("NOT_SEARCHABLE", `${name}: too short or too uniform: it would be found where it is not`);
+    }
+  }
   // Before the database is opened, which replaces some of its files.
-  const searched = await searchFiles(paths.dir, folder, searcher);
+  const searched = await searchFiles(paths.dir, searcher, folder);
+  const leftOver = existsSync(folder) ? (await searchFiles(folder, gone)).problems : [];
   let { said, values, problems } = await source(searcher);
   let judged = judge(folder, said);
   if (running && judged.problems.length > 0) {
@@ -100,7 +127,7 @@ async function audit(paths: HomePaths, running: boolean, source: Source): Promis
     ({ said } = await source(searcher));
     judged = judge(folder, said);
   }
-  const all = [...judged.problems, ...searched.problems, ...problems];
+  const all = [...judged.problems, ...leftOver, ...searched.problems, ...problems];
   return {
     running,
     records: said.records.length,
@@ -109,6 +136,7 @@ async function audit(paths: HomePaths, running: boolean, source: Source): Promis
     replacements: judged.replacements,
     unknown: judged.unknown,
     ...counts,
+    copies: copies.length,
     files: searched.files,
     bytes: searched.bytes,
     values,

@@ -12,7 +12,7 @@ import { MIN_NEEDLE_BYTES, type Searcher } from "./search.ts";
 export type AuditProblem = {
   readonly file: string;
   readonly what: "salt found" | "payload found" | "does not open" | "left behind";
-  /** The record, or the request whose replacement it is: 0x…. */
+  /** The record, or the request whose replacement it is: 0x…; or the name of the copy that was looked for. */
   readonly id: string;
   /** Offset in the file, of the first; null where the whole file is meant. */
   readonly at: number | null;
@@ -44,25 +44,34 @@ export function readSidecar(path: string): Sidecar | undefined {
   }
 }
 
-/** What is looked for: the two halves of each salt, since a block of a database may cut it in two, and pieces of payloads; raw and as hex. */
+/** Raw, and as hexadecimal digits. */
+function add(searcher: Searcher<Found>, bytes: Uint8Array, what: Found): void {
+  searcher.add({ bytes, what });
+  searcher.add({ bytes: Buffer.from(toHex(bytes).slice(2)), what });
+}
+
+/** What is looked for: the two halves of each salt, since a block of a database may cut it in two, and pieces of payloads. */
 export function addNeedles(searcher: Searcher<Found>, folder: string): { salts: number; payloads: number } {
   let salts = 0;
   let payloads = 0;
-  const add = (bytes: Uint8Array, what: Found) => {
-    searcher.add({ bytes, what });
-    searcher.add({ bytes: Buffer.from(toHex(bytes).slice(2)), what });
-  };
   for (const file of filesOf(folder)) {
     const sidecar = readSidecar(join(folder, file));
     if (sidecar?.salt.length !== HASH_BYTES) continue;
     const id = idIn(file);
     salts++;
-    for (const from of [0, HALF_SALT]) add(sidecar.salt.slice(from, from + HALF_SALT), { what: "salt found", id });
-    const pieces = piecesOf(payloadIn(sidecar.body));
-    if (pieces.length > 0) payloads++;
-    for (const piece of pieces) add(piece, { what: "payload found", id });
+    for (const from of [0, HALF_SALT]) {
+      add(searcher, sidecar.salt.slice(from, from + HALF_SALT), { what: "salt found", id });
+    }
+    if (addPieces(searcher, payloadIn(sidecar.body), id)) payloads++;
   }
   return { salts, payloads };
+}
+
+/** Pieces of a payload; false when it is too short or too uniform to be looked for. */
+export function addPieces(searcher: Searcher<Found>, payload: Uint8Array, id: string): boolean {
+  const pieces = piecesOf(payload);
+  for (const piece of pieces) add(searcher, piece, { what: "payload found", id });
+  return pieces.length > 0;
 }
 
 function payloadIn(body: Uint8Array): Uint8Array {
@@ -81,13 +90,14 @@ function piecesOf(payload: Uint8Array): Uint8Array[] {
   return pieces.filter((piece) => piece.length >= MIN_NEEDLE_BYTES && new Set(piece).size >= MIN_DISTINCT);
 }
 
-export async function searchFiles(dir: string, folder: string, searcher: Searcher<Found>) {
+/** Every file below `dir` but those of the folder that is left out. */
+export async function searchFiles(dir: string, searcher: Searcher<Found>, leftOut?: string) {
   const problems: AuditProblem[] = [];
   let files = 0;
   let bytes = 0;
   for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
     const file = join(entry.parentPath, entry.name);
-    if (!entry.isFile() || file.startsWith(folder + sep)) continue;
+    if (!entry.isFile() || (leftOut !== undefined && file.startsWith(leftOut + sep))) continue;
     try {
       const searched = await searcher.findInFile(file);
       files++;

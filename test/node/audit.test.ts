@@ -55,6 +55,7 @@ test("a stopped home in order: counts of everything, and nothing found", () =>
       unknown: 0,
       salts: 3,
       payloads: 3,
+      copies: 0,
       problems: [],
     };
     assert.equal(rest, expected);
@@ -142,6 +143,29 @@ test("found: a file that is not what the chain says, one of an erased record, on
     assert.ok(asked.sidecar);
   }));
 
+test("a copy of what was erased is looked for everywhere, in data/records too", () =>
+  stopped(async ({ home, erased }) => {
+    const copy = { name: "copy.txt", bytes: Buffer.from("what nobody shall read again") };
+    const look = async () => {
+      const { copies, problems } = await auditHome(home.dir, noNode, [copy]);
+      return [copies, problems.map((p) => [p.file, p.what, p.id])];
+    };
+    assert.equal(await look(), [1, []]);
+    append(home.dir, "data/blobs/0b", copy.bytes);
+    const other = new Uint8Array(32).fill(9);
+    const again = relative(home.dir, home.write(other, other, erased.sidecar));
+    assert.equal(await look(), [
+      1,
+      [
+        [again, "payload found", "copy.txt"],
+        ["data/blobs/0b", "payload found", toHex(other)],
+        ["data/blobs/0b", "payload found", "copy.txt"],
+      ],
+    ]);
+    await refused(() => auditHome(home.dir, noNode, [{ name: "x", bytes: Buffer.alloc(500) }]), "NOT_SEARCHABLE");
+    await refused(() => auditHome(home.dir, noNode, [{ name: "x", bytes: Buffer.from("short") }]), "NOT_SEARCHABLE");
+  }));
+
 test("a running node's home: the node is asked, and must be on the chain of the home", () =>
   inFolder(async (dir) => {
     const { home } = await furnished(join(dir, "home"));
@@ -211,7 +235,12 @@ test("the command: exit code 0 and counts, or 1 and AUDIT_FAILED; never a payloa
     assert.is(json.code, 1);
     const report = JSON.parse(json.stdout) as AuditReport & { ok: boolean };
     assert.equal([report.ok, report.problems.length, report.problems[0]?.at], [false, 1, 1_048_570]);
-    for (const { stdout, stderr } of [good, bad, json]) {
+    const copy = join(home.dir, "..", "copy.txt");
+    writeFileSync(copy, "what nobody shall read again");
+    const clean = await cli([...args, "--erased", copy, "--erased", copy]);
+    assert.match(clean.stdout, /3 payloads, 2 of what was erased/);
+    assert.match((await cli([...args, "--erased", `${copy}.none`])).stderr, /none: can't be read.*\[FILE_UNREADABLE\]/);
+    for (const { stdout, stderr } of [good, bad, json, clean]) {
       for (const secret of ["consent", toHex(current.sidecar.salt).slice(2, 34)]) {
         assert.not((stdout + stderr).includes(secret));
       }
