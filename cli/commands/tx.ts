@@ -12,6 +12,7 @@ import { examples } from "../examples.ts";
 import { amount, hex } from "../parse.ts";
 import { type At, common, type Flags, send } from "../sending.ts";
 import { readTask } from "../testnet.ts";
+import { addPut } from "./put.ts";
 import { clientOf, printTx } from "./query.ts";
 import { addRedactions } from "./redact.ts";
 
@@ -105,6 +106,7 @@ export function addTx(program: Command): void {
       send(self, flags, async () => ({ payload: { kind: "task-cancel", value: { task: fromHex(flags.task, 32) } } })),
     );
   examples(cancel, ["pofl tx task-cancel --task 0x…", "only its publisher can"]);
+  addPut(group, "record");
   addRedactions(group);
 }
 

@@ -175,7 +175,7 @@ test("fees pay for the padded payload; salts are fresh; the label follows from t
     const [a, b] = made.map(({ record }) => world.sidecars.get(record));
     assert.equal(a?.body, b?.body);
     assert.is.not(toHex(a?.salt as Uint8Array), toHex(b?.salt as Uint8Array));
-    const small = await json<Put>("record", "put", "--text", "x", "--from", "emil");
+    const small = await json<Put>("tx", "record", "--text", "x", "--from", "emil");
     assert.is(BigInt(one.tx.fee) - BigInt(small.tx.fee), BigInt(MAX_RECORD_BYTES - 1024));
     assert.equal(await ok("record", "get", small.record), "x");
     const leaf = (put: Put) => json<{ leaf: { r: string; s: string } }>("record", put.record);
