@@ -6,7 +6,15 @@ import { toHex } from "../../types/primitives.ts";
 import { type Context, contextOf, newPassword } from "../context.ts";
 import { approvalQuestion, printStatus, requestLines } from "../custodian/display.ts";
 import { followCeremony, followRequest, requestOver, requestText } from "../custodian/follow.ts";
-import { type HandOver, handOverPlan, nextKeyPlan, type Office, type Plan, planId } from "../custodian/plan.ts";
+import {
+  type HandOver,
+  handOverPlan,
+  type NextKey,
+  nextKeyPlan,
+  type Office,
+  type Plan,
+  planId,
+} from "../custodian/plan.ts";
 import { approve, checkCeremonyFee, executionFeeNote, join, openSession, type Session } from "../custodian/session.ts";
 import type { Request, Status } from "../custodian/status.ts";
 import { examples } from "../examples.ts";
@@ -80,11 +88,12 @@ async function takePart(ctx: Context, flags: Waiting, planOf: (session: Session,
 function addDkg(group: Command): void {
   const command = waiting(group.command("dkg"))
     .description("make the next key of editable records, together with the other custodians, who run the same")
+    .option("--epoch <N>", "of the key: 0 is the first; each later one is for new records", whole(), 0)
     .option("--attempt <A>", "another number, the same for all, after a ceremony that nobody finishes", whole())
-    .action((flags: Waiting & { attempt?: number }, self: Command) =>
+    .action((flags: Waiting & NextKey, self: Command) =>
       takePart(contextOf(self), flags, async ({ client, own }, seen) => {
         const { custodians } = await client.call("chain_params");
-        return nextKeyPlan(seen, custodians, own, flags.attempt);
+        return nextKeyPlan(seen, custodians, own, flags);
       }),
     );
   command.addHelpText("after", FEES);
@@ -92,6 +101,7 @@ function addDkg(group: Command): void {
     command,
     ["pofl custodian dkg --home /srv/pofl", "at every custodian, within the same ten minutes"],
     ["pofl custodian dkg --attempt 1", "anew, when one of them never came"],
+    ["pofl custodian dkg --epoch 1", "a fresh key for new records, after a suspicion"],
   );
 }
 

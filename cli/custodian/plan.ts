@@ -36,15 +36,27 @@ export function inOffice({ epochs }: Seen, genesis: Office): Office {
   return epochs.at(-1) ?? genesis;
 }
 
+/** Which key is to be made. */
+export type NextKey = {
+  /** Said by whoever asks for it, so that typing a command twice makes no second key. */
+  readonly epoch: number;
+  /** Another than the next, after one that nobody finishes. */
+  readonly attempt?: number | undefined;
+};
+
 /**
  * The plan of the next key: that of the ceremony under way which names this custodian, else one by the custodians in office without those
  * whom a failed ceremony has proven to cheat.
  * @param own this node's custodian key
- * @param attempt another than the next, after one that nobody finishes
- * @throws PoflError NO_CUSTODIANS, NOT_CUSTODIAN, TOO_FEW_CUSTODIANS
+ * @throws PoflError KEY_EXISTS, NO_EPOCH, NO_CUSTODIANS, NOT_CUSTODIAN, TOO_FEW_CUSTODIANS
  */
-export function nextKeyPlan(seen: Seen, genesis: Office, own: string, attempt?: number): Plan {
-  const epoch = (seen.epochs.at(-1)?.epoch ?? -1) + 1;
+export function nextKeyPlan(seen: Seen, genesis: Office, own: string, { epoch, attempt }: NextKey): Plan {
+  const next = (seen.epochs.at(-1)?.epoch ?? -1) + 1;
+  if (epoch < next) {
+    const why = `the key of epoch ${epoch} was made already`;
+    throw new PoflError("KEY_EXISTS", `${why}; --epoch ${next} makes another, under which new records will be`);
+  }
+  if (epoch > next) throw new PoflError("NO_EPOCH", `the next key is that of epoch ${next}, not ${epoch}`);
   const open = underWay(seen, epoch, 0).filter(({ keys }) => keys.includes(own));
   const joined = attempt === undefined ? open.at(-1) : open.find((c) => c.attempt === attempt);
   if (joined) return planOf(joined);

@@ -25,9 +25,16 @@ const failed = (change: Partial<Ceremony>) => ceremony({ status: "failed", ended
 
 const first: Plan = { epoch: 0, generation: 0, attempt: 0, dealers: [], ...GENESIS };
 
-type Seen = { epochs?: Epoch[]; ceremonies?: Ceremony[]; own?: string; attempt?: number; genesis?: Office };
-const next = ({ epochs = [], ceremonies = [], own = A, attempt, genesis = GENESIS }: Seen) =>
-  nextKeyPlan({ epochs, ceremonies }, genesis, own, attempt);
+type Seen = {
+  epochs?: Epoch[];
+  ceremonies?: Ceremony[];
+  own?: string;
+  epoch?: number;
+  attempt?: number;
+  genesis?: Office;
+};
+const next = ({ epochs = [], ceremonies = [], own = A, epoch, attempt, genesis = GENESIS }: Seen) =>
+  nextKeyPlan({ epochs, ceremonies }, genesis, own, { epoch: epoch ?? (epochs.at(-1)?.epoch ?? -1) + 1, attempt });
 
 const PLANS: [id: string, seen: Seen, plan: Plan][] = [
   ["the first key, by genesis", {}, first],
@@ -81,6 +88,8 @@ for (const [id, seen, plan] of PLANS) test(`the plan of a key: ${id}`, () => ass
 const REFUSED: [id: string, seen: Seen, code: string, says: RegExp][] = [
   ["no custodians", { genesis: { keys: [], threshold: 0 } }, "NO_CUSTODIANS", /genesis names no custodians/],
   ["not in office", { own: D }, "NOT_CUSTODIAN", /not in office.*reshare/],
+  ["the same key twice", { epochs: [epoch(0)], epoch: 0 }, "KEY_EXISTS", /made already; --epoch 1 makes another/],
+  ["a key too far", { epoch: 2 }, "NO_EPOCH", /the next key is that of epoch 0/],
   ["no longer in office", { own: B, epochs: [epoch(0, { keys: [A, C] })] }, "NOT_CUSTODIAN", /not in office/],
   ["a cheat", { own: B, ceremonies: [failed({ culprit: B })] }, "NOT_CUSTODIAN", /proven to have dealt a bad share/],
   [
