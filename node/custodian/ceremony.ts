@@ -26,7 +26,7 @@ import { Dealer } from "./dealer.ts";
 import { type CustodyDeps, STAGGER_BLOCKS } from "./deps.ts";
 import { type HeldShare, type Joined, MAX_JOINED } from "./holdings.ts";
 import { type PlacedSignature, Signatures } from "./messages.ts";
-import { uselessShares } from "./office.ts";
+import { named, uselessShares } from "./office.ts";
 import type { Peers } from "./peers.ts";
 import type { Sender } from "./sender.ts";
 
@@ -47,11 +47,6 @@ type Progress = {
   readyAt: number | undefined;
   doing: string | null;
 };
-
-const named = (keys: readonly Uint8Array[]): string =>
-  keys.length <= 3
-    ? keys.map(toHex).join(", ")
-    : `${keys.slice(0, 3).map(toHex).join(", ")} and ${keys.length - 3} more`;
 
 export class Ceremonies {
   readonly #deps: CustodyDeps;

@@ -55,6 +55,7 @@ export class Custody implements CustodyView {
         // On an old state nothing is sent: what it lacks may be on the chain long since.
         if (this.#deps.catchingUp()) return;
         await this.#ceremonies.step();
+        this.#signer.sweep();
         await this.#redactions.step();
       } catch (error) {
         this.#deps.log.error({ err: error }, `the custodian's step failed: ${errorText(error)}`);

@@ -5,7 +5,7 @@ import type { CustodianDeal } from "../../types/ceremony.ts";
 import type { SignedShare } from "../../types/custodian.ts";
 import { type Hash, toHex } from "../../types/primitives.ts";
 import type { Ceremony } from "../../types/state.ts";
-import { awaited, dealerNumber, dealOf, makesKey } from "../../vm/ceremony.ts";
+import { awaited, ceremonyStatus, dealerNumber, dealOf, makesKey } from "../../vm/ceremony.ts";
 import type { State } from "../../vm/state.ts";
 import type { CustodyDeps } from "./deps.ts";
 import type { Joined } from "./holdings.ts";
@@ -33,8 +33,10 @@ export class Dealer {
     const dealer = dealerNumber(state, plan, custodian.publicKey);
     if (dealer === undefined) return undefined;
     if (makesKey(plan)) return { dealing: dealingFrom(seed, id, plan.threshold), dealer };
+    // The share of the generation before, or nothing: an envelope's key must never seal two shares.
     const held = currentShare(holdings, state, custodian.publicKey, plan.epoch);
-    return held && { dealing: dealingFrom(seed, id, plan.threshold, held.share), dealer };
+    if (held?.generation !== plan.generation - 1) return undefined;
+    return { dealing: dealingFrom(seed, id, plan.threshold, held.share), dealer };
   }
 
   /** This custodian's first round, or what it waits for before it takes part. */
@@ -77,7 +79,8 @@ export class Dealer {
     const state = this.#deps.state();
     const found = state.find("ceremonies", ceremony)?.record;
     const receiverKey = joined?.plan.keys[receiver];
-    if (!joined || !found || !receiverKey || !isComplete(state, found)) return undefined;
+    if (!joined || !found || !receiverKey || ceremonyStatus(found) !== "open" || !isComplete(state, found))
+      return undefined;
     const name = `${toHex(ceremony)}/${receiver}`;
     const known = this.#sealed.get(name);
     if (known) return known;

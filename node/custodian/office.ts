@@ -11,6 +11,12 @@ import type { HeldShare, Holdings } from "./holdings.ts";
 
 /** What this custodian's own final state says of a key and of a request; nothing that another says comes in here. */
 
+/** Custodian keys in words. */
+export const named = (keys: readonly Uint8Array[]): string =>
+  keys.length <= 3
+    ? keys.map(toHex).join(", ")
+    : `${keys.slice(0, 3).map(toHex).join(", ")} and ${keys.length - 3} more`;
+
 /** The share of this epoch's key as its custodians hold it now. @param key custodian key */
 export function currentShare(holdings: Holdings, state: State, key: Hash, epoch: number): HeldShare | undefined {
   const known = state.entry("epochs", epoch);

@@ -18,6 +18,9 @@ import type { Signer } from "./signer.ts";
  * ones when the chain still has not got it some blocks later.
  */
 
+/** Sessions are tried again after so many blocks at most. */
+const MAX_PAUSE_BLOCKS = 32;
+
 type Work = {
   /** Consents of others by custodian key (hex), verified. */
   readonly consents: Map<string, Uint8Array>;
@@ -25,6 +28,8 @@ type Work = {
   /** Height at which enough had approved and the delay was over. */
   readyAt: number | undefined;
   opening: Opening | undefined;
+  /** First height at which sessions are tried again. */
+  again: number;
   doing: string | null;
 };
 
@@ -91,7 +96,7 @@ export class Redactions {
     const known = this.#work.get(name);
     if (known) return known;
     const leader = new SessionLeader(this.#deps, this.#peers, this.#signer);
-    const fresh: Work = { consents: new Map(), leader, readyAt: undefined, opening: undefined, doing: null };
+    const fresh: Work = { consents: new Map(), leader, readyAt: undefined, opening: undefined, again: 0, doing: null };
     this.#work.set(name, fresh);
     return fresh;
   }
@@ -120,8 +125,13 @@ export class Redactions {
     const turn = work.readyAt + STAGGER_BLOCKS * approving.filter((at) => at < place).length;
     if (height < turn) return `approved by ${approving.length}; leaves it to others until height ${turn}`;
     if (!work.opening) {
+      if (height < work.again) return work.doing ?? "waits for a block";
       const made = await work.leader.run(found);
-      if (typeof made === "string") return `approved by ${approving.length}; ${made}`;
+      if (typeof made === "string") {
+        // Sessions that fail cost every signer something; waiting for somebody to be online costs little.
+        work.again = height + Math.min(2 ** work.leader.failed, MAX_PAUSE_BLOCKS);
+        return `approved by ${approving.length}; ${made}`;
+      }
       work.opening = made;
     }
     return this.#execute(found, work.opening, purpose);

@@ -46,18 +46,21 @@ export class SessionLeader {
     return [...this.#bad];
   }
 
+  /** Sessions in which shares were asked for, and that failed. */
+  failed = 0;
+
   /** The opening, or what it takes yet, in words. @throws PoflError as Signer.offer and Signer.part of this node's own part */
   async run(found: Case): Promise<Opening | string> {
-    const count = found.key.keys.length;
-    // Each session that fails leaves at least one out.
-    for (let tries = 0; tries <= count; tries++) {
-      const outcome = await this.#session(found);
+    // Each session that fails leaves somebody out of the next ones of this run.
+    const out = new Set<number>();
+    for (;;) {
+      const outcome = await this.#session(found, out);
       if (outcome !== undefined) return outcome;
+      this.failed++;
     }
-    return "no session has succeeded; tries again";
   }
 
-  async #session(found: Case): Promise<Opening | string | undefined> {
+  async #session(found: Case, out: Set<number>): Promise<Opening | string | undefined> {
     const { key } = found;
     const ask = {
       request: found.request.id,
@@ -67,10 +70,10 @@ export class SessionLeader {
     };
     const session = SessionAsk.hashTreeRoot(ask);
     const offers = await this.#offers(found, ask, session);
-    const chosen = this.#choose(found, offers);
+    const chosen = this.#choose(found, offers, out);
     if (chosen.length < key.threshold) {
-      const out = this.#bad.size > 0 ? `; left out for a bad share: ${this.bad.join(", ")}` : "";
-      return `waits for ${key.threshold - chosen.length} more custodians to be online${out}`;
+      const bad = this.#bad.size > 0 ? `; left out for a bad share: ${this.bad.join(", ")}` : "";
+      return `waits for ${key.threshold - chosen.length} more custodians to be online${bad}`;
     }
     const question = { session, offers: chosen.map(({ offer }) => offer) };
     const parts = await Promise.all(
@@ -87,7 +90,10 @@ export class SessionLeader {
     const good = chosen.map(({ peer, offer }, i) =>
       this.#check(found, { peer, custodian: offer.message.custodian, signed: parts[i], id, list, message }),
     );
-    if (!good.every(Boolean)) return undefined;
+    if (!good.every(Boolean)) {
+      chosen.forEach(({ offer }, i) => !good[i] && out.add(offer.message.custodian));
+      return undefined;
+    }
     const shares = Object.fromEntries(
       list.map(({ identifier }, i) => [identifier, (parts[i] as SignedSignatureShare).message.share]),
     );
@@ -121,10 +127,10 @@ export class SessionLeader {
   }
 
   /** This node's own, then those that have not failed to answer; ascending. */
-  #choose({ key, place }: Case, offers: ReadonlyMap<number, Offered>): Offered[] {
+  #choose({ key, place }: Case, offers: ReadonlyMap<number, Offered>, out: ReadonlySet<number>): Offered[] {
     const nameAt = (at: number) => toHex(key.keys[at] as Hash);
     return [...offers.values()]
-      .filter(({ offer }) => !this.#bad.has(nameAt(offer.message.custodian)))
+      .filter(({ offer: { message } }) => !out.has(message.custodian) && !this.#bad.has(nameAt(message.custodian)))
       .sort((a, b) => {
         const rank = ({ offer: { message } }: Offered) =>
           message.custodian === place ? -1 : this.#silent.has(nameAt(message.custodian)) ? 1 : 0;

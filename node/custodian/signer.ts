@@ -30,10 +30,10 @@ import { type Case, caseOf, currentShare } from "./office.ts";
 
 /** Sessions whose nonces wait for a coordinator's list: more of one coordinator drive out its own. 64 custodians make MAX_NONCES. */
 const MAX_OFFERS = 4;
-/** Sessions for one request that one coordinator may lead until this node is started again. */
-const MAX_SESSIONS = 256;
+/** Shares for one request that one coordinator may have until this node is started again: each is written to the disk. */
+export const MAX_SESSIONS = 128;
 /** Entries of the journal from which on those of requests that are over are left out when the node starts. */
-const COMPACT_ENTRIES = 4096;
+export const COMPACT_ENTRIES = 4096;
 
 type Pending = { readonly ask: SessionAsk; readonly offer: SignedSessionOffer };
 export type PartQuestion = { readonly session: Hash; readonly offers: readonly SignedSessionOffer[] };
@@ -78,7 +78,7 @@ function refuse(why: string): never {
 
 export class Signer {
   readonly #deps: CustodyDeps;
-  readonly #boxes = new Map<string, NonceBox>();
+  readonly #boxes = new Map<string, { readonly epoch: number; readonly generation: number; readonly box: NonceBox }>();
   readonly #pending = new Map<string, Pending>();
   /** Sessions led, by request and coordinator. */
   readonly #led = new Map<string, number>();
@@ -115,12 +115,12 @@ export class Signer {
   #box({ key, record, place }: Case, coordinator: number): NonceBox {
     const name = `${record.epoch}-${key.generation}/${coordinator}`;
     const known = this.#boxes.get(name);
-    if (known) return known;
+    if (known) return known.box;
     const { holdings, custodian } = this.#deps;
     const held = currentShare(holdings, this.#deps.state(), custodian.publicKey, record.epoch);
     if (!held) return refuse("its share of the key is not here");
     const box = new NonceBox(frostSecret(place, held.share), (bytes) => this.#deps.random(bytes));
-    this.#boxes.set(name, box);
+    this.#boxes.set(name, { epoch: record.epoch, generation: key.generation, box });
     return box;
   }
 
@@ -135,7 +135,6 @@ export class Signer {
     const session = SessionAsk.hashTreeRoot(ask);
     const known = this.#pending.get(toHex(session));
     if (known) return known.offer;
-    this.#count(ask);
     const box = this.#box(found, ask.coordinator);
     const { hiding, binding } = box.commit();
     const message: SessionOffer = { session, custodian: found.place, hiding, binding };
@@ -148,7 +147,7 @@ export class Signer {
   #count({ request, coordinator }: SessionAsk): void {
     const name = `${toHex(request)}/${coordinator}`;
     const led = (this.#led.get(name) ?? 0) + 1;
-    if (led > MAX_SESSIONS) refuse(`custodian ${coordinator} has begun ${MAX_SESSIONS} sessions for it already`);
+    if (led > MAX_SESSIONS) refuse(`custodian ${coordinator} has led ${MAX_SESSIONS} sessions for it already`);
     this.#led.set(name, led);
   }
 
@@ -182,6 +181,7 @@ export class Signer {
     }
     if (!offers.some((one) => one.message.custodian === found.place)) refuse("it is not in the list");
 
+    this.#count(ask);
     const shared = sharedOf(key);
     const list = nonceList(offers);
     const message = redactionMessage(redaction);
@@ -210,6 +210,14 @@ export class Signer {
     const { publicKey, label, digest, cm, version } = redaction;
     if (!chameleonOpens(publicKey, label, digest, { cm, version, r, s })) refuse("it does not open the digest");
     return { custodian: place, signature: approvalSigning.sign(genesisHash, custodian.secret, { request, cm, r, s }) };
+  }
+
+  /** Forgets shares of the key that its custodians of now don't use any more: they are gone from the vault too. */
+  sweep(): void {
+    const state = this.#deps.state();
+    for (const [name, { epoch, generation }] of this.#boxes) {
+      if (state.entry("epochs", epoch)?.generation !== generation) this.#boxes.delete(name);
+    }
   }
 
   /** The request is over. */

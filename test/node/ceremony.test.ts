@@ -320,6 +320,28 @@ test(
 );
 
 test(
+  "once the key is handed over, no other attempt gets a share: it would be of the new one, under an old envelope's key",
+  inWorld(3, 2, async (world) => {
+    await world.makeKey();
+    const keys = numbers(3).map((n) => custodianOf(n).publicKey);
+    const plans = [0, 1].map((attempt) =>
+      world.records.plan({ epoch: 0, generation: 1, attempt, keys, threshold: 2, dealers: [0, 1] }),
+    );
+    for (const plan of plans) for (const driver of world.drivers) driver.join(plan);
+    await world.until("the new custodians", () => world.records.epoch(0).generation === 1);
+    for (const plan of plans) {
+      const question = encodeQuestion({ kind: "share", value: { ceremony: ceremonyId(plan), receiver: 2 } });
+      for (const n of [0, 1]) {
+        world.driver(n).restart();
+        assert.is(world.driver(n).custody.answer("2", question), undefined);
+      }
+    }
+    await world.rounds(2);
+    holdsWell(world, 0, numbers(3));
+  }),
+);
+
+test(
   "a cheating dealer of a hand-over is named, and old shares stay until another attempt is final",
   inWorld(4, 2, async (world) => {
     await world.makeKey();

@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import { sessionAskSigning, sessionOfferSigning } from "../../crypto/custodian.ts";
 import { signSignatureShare } from "../../crypto/threshold.ts";
 import { encodeQuestion, type TypedQuestion } from "../../node/custodian/messages.ts";
+import { COMPACT_ENTRIES, MAX_SESSIONS } from "../../node/custodian/signer.ts";
 import { SessionAsk, SignedSessionOffer, SignedSignatureShare } from "../../types/custodian.ts";
 import { bytesEqual, decode, type Hash, toHex } from "../../types/primitives.ts";
 import { ceremonyId } from "../../vm/ceremony.ts";
@@ -263,14 +264,17 @@ test(
   ),
 );
 
-/** A coordinator that does as it likes: custodian 0's key, and a request that is due, approved by all. */
+/** A coordinator that does as it likes: custodian 0's key, and a request that all have approved; only the test leads sessions. */
 async function due(world: World) {
   await world.makeKey();
+  const led = lead(world);
+  while (world.chain.state.height + 1 < world.records.asked(led.id).opensAt) world.block();
+  return led;
+}
+
+function lead(world: World) {
   const { id } = world.ask();
   for (const driver of world.drivers) driver.approve(id);
-  const drivers = world.drivers.filter((d) => d.n !== 0);
-  // Only the test leads sessions.
-  while (world.chain.state.height + 1 < world.records.asked(id).opensAt) world.block();
   const ask = (nonce: string, coordinator = 0, change: Partial<SessionAsk> = {}) => {
     const message = { request: id, generation: 0, coordinator, nonce: seedOf(nonce), ...change };
     const { secret } = custodianOf(coordinator);
@@ -284,7 +288,7 @@ async function due(world: World) {
   };
   const part = (driver: Driver, asked: ReturnType<typeof ask>, offers: readonly SignedSessionOffer[]) =>
     put(driver, { kind: "part", value: { session: SessionAsk.hashTreeRoot(asked.message), offers: [...offers] } });
-  return { id, drivers, ask, put, offer, part };
+  return { id, ask, put, offer, part };
 }
 
 test(
@@ -391,11 +395,74 @@ test(
     const { ask, put, offer, part } = await due(world);
     const [a, b] = [world.driver(1), world.driver(2)];
     const kept = ask("kept", 2);
-    const [oa, ob] = [offer(a, kept), offer(b, kept)];
+    const offers = [offer(a, kept), offer(b, kept)];
+    for (let i = 0; i < 300; i++) assert.ok(put(a, { kind: "session", value: ask(`flood ${i}`) }));
     let given = 0;
-    for (let i = 0; i < 300; i++) if (put(a, { kind: "session", value: ask(`flood ${i}`) })) given++;
-    assert.is(given, 256);
-    assert.ok(part(a, kept, [oa, ob]));
+    for (let i = 0; i < MAX_SESSIONS + 2; i++) {
+      const asked = ask(`share ${i}`);
+      if (part(a, asked, [offer(a, asked), offer(b, asked)])) given++;
+    }
+    assert.is(given, MAX_SESSIONS);
+    assert.ok(part(a, kept, offers));
+  }),
+);
+
+test(
+  "before the delay is over there are neither shares nor approvals, whoever asks",
+  inWorld(3, 2, async (world) => {
+    const made = await world.makeKey();
+    for (const { n, holdings } of world.drivers) {
+      world.records.shares.set(`${toHex(made)}/${n}`, holdings.shares()[0]?.share as Uint8Array);
+    }
+    const { id, ask, put, offer, part } = lead(world);
+    const [a, b] = [world.driver(1), world.driver(2)];
+    const opening = world.records.open(world.records.redaction(id), [0, 1]);
+    const approval = () => put(a, { kind: "approval", value: { request: id, ...opening } });
+    const asked = ask("early");
+    const offers = [offer(a, asked), offer(b, asked)];
+    const { opensAt } = world.records.asked(id);
+    while (world.chain.state.height + 1 < opensAt) {
+      assert.is(part(a, asked, offers), undefined);
+      assert.is(approval(), undefined);
+      world.block();
+    }
+    assert.ok(approval());
+    assert.ok(part(a, asked, offers));
+    const forged = { request: id, r: opening.s, s: opening.r };
+    assert.is(put(a, { kind: "approval", value: forged }), undefined);
+  }),
+);
+
+test(
+  "sessions that fail are tried again after longer and longer",
+  inWorld(3, 2, async (world) => {
+    await world.makeKey();
+    const { id } = world.ask();
+    world.driver(1).lie = (kind, answer) => (kind === "part" ? undefined : answer);
+    for (const n of [0, 1]) world.driver(n).approve(id);
+    await world.rounds(REDACTION.delay + 12);
+    const led = parts(world).filter(({ to }) => to === 1).length;
+    assert.ok(led >= 2 && led <= 4, `${led} sessions`);
+    world.driver(1).lie = undefined;
+    await executed(world, id);
+  }),
+);
+
+test(
+  "the journal of sessions forgets those of requests that are over when the node starts",
+  inWorld(3, 2, async (world) => {
+    await world.makeKey();
+    const { id } = world.ask();
+    for (const n of [0, 1]) world.driver(n).approve(id);
+    await executed(world, id);
+    const driver = world.driver(1);
+    const open = world.ask("another").id;
+    const entry = (request: Hash) => new Uint8Array([...request, ...seedOf("session"), ...seedOf("nonce")]);
+    for (let i = 0; i < COMPACT_ENTRIES; i++) driver.sessions.append(entry(id), { sync: false });
+    driver.sessions.append(entry(open), { sync: true });
+    driver.restart();
+    driver.restart();
+    assert.equal(driver.sessions.entries, [entry(open)]);
   }),
 );
 
