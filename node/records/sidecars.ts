@@ -118,7 +118,25 @@ export class Sidecars {
     const { files, state } = this.#deps;
     // Between a block and the change of the folder, a replacement lies where it lay before.
     const at = files.has(place) ? place : (movedFrom(state(), place) ?? place);
-    return (await files.read(at)) ?? this.waiting(place);
+    return (await this.#file(at)) ?? this.waiting(place);
+  }
+
+  /** What a file holds. One that turns out to be damaged, or gone, is missing from then on, and is asked for in the background. */
+  async #file(place: Place, length?: number): Promise<Sidecar | undefined> {
+    const { files, state, log } = this.#deps;
+    const had = files.has(place);
+    const found = await files.read(place, length);
+    if (found || !had || files.has(place)) return found;
+    log.warn({ file: placeName(place) }, "a record's file was damaged or taken away; it is pulled from peers");
+    // A replacement that still lay under its request is missing as its record's.
+    const request = state().find("requests", place.id)?.record;
+    for (const id of request ? [place.id, request.label] : [place.id]) {
+      const claim = claimOf(state(), id);
+      if (!claim || claim === "nothing" || !bytesEqual(claim.cm, place.cm) || !this.#miss(claim)) continue;
+      this.#retryMs = RETRY_MS;
+      this.#fillSoon();
+    }
+    return undefined;
   }
 
   /** Whether anybody may have it now: it is what the network's state holds under the id, or not final yet. */
@@ -139,7 +157,7 @@ export class Sidecars {
     await inParallel(async () => {
       for (const one of left) {
         if (lacking) return;
-        if (await this.#deps.files.read(one, one.length)) continue;
+        if (await this.#file(one, one.length)) continue;
         const sidecar = this.waiting(one) ?? (await this.#peers.pull(one));
         if (sidecar) got.push({ place: one, sidecar });
         else lacking = one;

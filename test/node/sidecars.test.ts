@@ -293,6 +293,27 @@ test("a damaged file is pulled again", async () => {
   assert.equal(node.disk.files, [placeName(place)]);
 });
 
+test("a damaged or vanished file of a record is asked for again at once, without a restart", async () => {
+  const { ledger, begun, made, record } = life();
+  const { cm } = made.value;
+  for (const how of ["damaged", "vanished"]) {
+    const peers = new Peers();
+    const node = await new RecordNode("a", ledger, peers, begun).start();
+    await node.vote(record);
+    peers.handlers.set("b", always(made.sidecar));
+    const name = placeName({ id: made.label, cm });
+    if (how === "damaged") node.disk.damage(name, (data) => data.map((b) => b ^ 1));
+    else await node.disk.unlink(`/records/${name}`);
+    assert.is(await node.sidecars.read(made.label, cm, record.beside[0]!.length), undefined, `${how}: never served`);
+    await settled();
+    assert.ok(await node.sidecars.read(made.label, cm, record.beside[0]!.length), how);
+    assert.equal(node.disk.files, node.wanted, how);
+    const said = node.log.filter(({ level, fields }) => level === "warn" && fields.file === name);
+    assert.is(said.length, 1, how);
+    assert.equal(node.fatal, []);
+  }
+});
+
 test("a payload whose block lost stays while its transaction waits, and no longer", async () => {
   const ledger = new Ledger();
   const begun = ledger.state;
