@@ -24,6 +24,7 @@ import { createMempool, type Mempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
 import { RecordFiles } from "./records/files.ts";
 import { Sidecars } from "./records/sidecars.ts";
+import { Refill } from "./refill.ts";
 import { Retention } from "./retention.ts";
 import { RoundPool } from "./rounds/pool.ts";
 import { startRpc } from "./rpc/server.ts";
@@ -268,8 +269,12 @@ async function open(
     certified: (height) => store.certified(height),
     log: log.child({ module: "sync" }) as EngineLog,
   });
+  const refill = new Refill({ store, network, genesisHash, timer, log: log.child({ module: "refill" }), fatal });
   network.setHandlers({
-    onPeer: (peer) => engine.onPeer(peer),
+    onPeer: (peer) => {
+      engine.onPeer(peer);
+      refill.onPeer();
+    },
     onGone: (peer) => {
       sync.gone(peer);
       engine.onGone(peer);
@@ -290,6 +295,7 @@ async function open(
   await sidecars.start();
   await sync.start();
   opened("sync", sync, (s) => s.stop());
+  opened("refilling", refill, (r) => r.stop());
   let custody: Custody | undefined;
   if (home.custodian) {
     const sessions = journal("the custodian's sessions", "custodian.sessions");
@@ -298,12 +304,18 @@ async function open(
     ({ custody } = opened("the custodian", await openCustody({ ...given, log: custodyLog }), (c) => c.stop()));
   }
   await network.start();
+  refill.start();
   return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, custody, rejected };
 }
 
 async function openHomeStore({ paths, genesis, genesisHash }: Home): Promise<Store> {
   const db = await openDatabase(paths.chain);
-  return openStore(db, { genesisHash, genesisState: () => State.genesis(genesis), path: paths.chain });
+  return openStore(db, {
+    genesisHash,
+    genesisState: () => State.genesis(genesis),
+    path: paths.chain,
+    acceptHoles: true,
+  });
 }
 
 /** The last final block, from the store. */

@@ -14,7 +14,7 @@ const BATCH = 64;
 const TIMEOUT_MS = 10_000;
 const MAX_BATCH_BYTES = 64 * 1024 * 1024;
 
-const BlocksRequest = new ContainerType({ from: U53, count: U32 }, { typeName: "BlocksRequest" });
+export const BlocksRequest = new ContainerType({ from: U53, count: U32 }, { typeName: "BlocksRequest" });
 
 export type SyncDeps = {
   readonly network: Network;

@@ -50,6 +50,8 @@ export type VerifyReport = {
   };
   /** Edits of records that were executed. */
   readonly redactions: number;
+  /** Heights of blocks that were put back after the disk had lost them, and whose receipts are lost: there was nothing to compare. */
+  readonly lostReceipts: readonly number[];
   readonly seconds: number;
 };
 
@@ -113,6 +115,7 @@ export async function verifyChain(parts: VerifyParts, { onProgress }: VerifyOpti
     fromCertificate: 0,
     ranges: [] as { -readonly [K in keyof RoundRange]: RoundRange[K] }[],
   };
+  const lostReceipts: number[] = [];
   let head = genesisHead(hash, State.genesis(genesis));
   let model: KnownModel | undefined;
   while (head.height < stored.height) {
@@ -125,6 +128,7 @@ export async function verifyChain(parts: VerifyParts, { onProgress }: VerifyOpti
     counts.signatures += head.commit.signatures.length + block.lastCommit.signatures.length;
     counts.transactions += block.txs.length;
     counts.redactions += next.redactions;
+    if (next.lostReceipts) lostReceipts.push(height);
     if (next.source) {
       rounds[next.source === "recomputed" ? "recomputed" : "fromCertificate"]++;
       const last = rounds.ranges.at(-1);
@@ -143,6 +147,7 @@ export async function verifyChain(parts: VerifyParts, { onProgress }: VerifyOpti
     blocks: head.height,
     ...counts,
     rounds,
+    lostReceipts,
     seconds: Math.round(performance.now() - started) / 1000,
   };
 }
@@ -154,6 +159,7 @@ type Verified = {
   readonly source: RoundRange["source"] | undefined;
   readonly model: KnownModel | undefined;
   readonly redactions: number;
+  readonly lostReceipts: boolean;
 };
 
 /** A model that was computed here, and its root. */
@@ -168,7 +174,7 @@ async function verifyHeight(parts: VerifyParts, ctx: HeightContext, known: Known
   const learning = block.learning[0];
   const source = learning && (await collect(parts, ctx, learning, known));
   const derived = validateBlock(ctx, block, source ?? { from: "certificate", result: learning?.result });
-  await checkRecords(parts.store, derived);
+  const receipts = await checkRecords(parts.store, derived);
   const edits = block.txs.filter(
     ({ body }, i) => TX_KINDS[body.payload.selector] === "redact-execute" && derived.receipts[i]?.code === 0,
   );
@@ -178,6 +184,7 @@ async function verifyHeight(parts: VerifyParts, ctx: HeightContext, known: Known
     source: learning && (source ? "recomputed" : "certificate"),
     model: learning && derived.model && { root: learning.result.modelRoot, value: derived.model },
     redactions: edits.length,
+    lostReceipts: receipts === "lost",
   };
 }
 
@@ -213,10 +220,14 @@ function withoutFile(root: Hash, known: KnownModel | undefined, initial: () => I
   return bytesEqual(blobRoot(modelBytes(first)), root) ? first : undefined;
 }
 
-/** What the store says beside the block: receipts, the set that decided, and the ways to find block and transactions. */
-async function checkRecords(store: Store, { block, id, receipts }: Derived): Promise<void> {
+/**
+ * What the store says beside the block: receipts, the set that decided, and the ways to find block and transactions. Receipts may be noted
+ * as lost: then nothing false is said of them, and what they were was derived here again.
+ */
+async function checkRecords(store: Store, { block, id, receipts }: Derived): Promise<"stored" | "lost"> {
   const { height } = block.header;
   const [stored, set, named] = await Promise.all([
+    // Throws where they are missing and nothing says that they are lost.
     store.receipts(height),
     // Compared with the header there, and that has been with what was derived.
     store.validators(height),
@@ -224,12 +235,11 @@ async function checkRecords(store: Store, { block, id, receipts }: Derived): Pro
   ]);
   if (!set) failed("its validator set is missing");
   if (named !== height) failed("the index of block hashes does not name it");
-  if (!stored) return failed("its receipts are missing");
-  if (stored.length !== receipts.length) {
+  if (stored && stored.length !== receipts.length) {
     failed(`${stored.length} receipts are stored of ${receipts.length} transactions`);
   }
-  for (const [i, receipt] of receipts.entries()) {
-    if (!Receipt.equals(stored[i] as Receipt, receipt)) {
+  for (const [i, receipt] of stored ? receipts.entries() : []) {
+    if (!Receipt.equals((stored as readonly Receipt[])[i] as Receipt, receipt)) {
       failed(`the stored receipt of transaction ${toHex(receipt.tx)} is not what came of it`);
     }
   }
@@ -240,6 +250,7 @@ async function checkRecords(store: Store, { block, id, receipts }: Derived): Pro
       failed(`the index of transactions does not name ${toHex(tx)}`);
     }
   }
+  return stored ? "stored" : "lost";
 }
 
 /** The store's state is the replayed one; the models that the next rounds start from are whole. */

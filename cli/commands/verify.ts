@@ -57,6 +57,11 @@ function print(out: Output, r: VerifyReport): void {
     `Verified  ${count(r.blocks, "block")}, ${count(r.signatures, "signature")} of certificates, ` +
       `${count(r.transactions, "transaction")}, ${count(r.redactions, "redaction")} in ${r.seconds.toFixed(1)} s`,
   );
+  if (r.lostReceipts.length > 0) {
+    out.line(
+      `Receipts  of ${count(r.lostReceipts.length, "block")} are lost and could not be compared: heights ${r.lostReceipts.slice(0, 10).join(", ")}`,
+    );
+  }
   const { recomputed, fromCertificate, ranges } = r.rounds;
   const at = (source: RoundRange["source"]) => heights(ranges.filter((x) => x.source === source));
   if (recomputed > 0) out.line(`Rounds    ${recomputed} recomputed from their updates: ${at("recomputed")}`);

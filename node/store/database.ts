@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import type { AbstractLevel } from "abstract-level";
 import { ClassicLevel } from "classic-level";
 import { errorText, PoflError } from "../../types/errors.ts";
@@ -15,7 +15,15 @@ export const ENCODINGS = { keyEncoding: "view", valueEncoding: "view" } as const
  * @throws PoflError DATABASE_LOCKED, DISK_FULL, READ_ONLY, DATABASE_DAMAGED, DISK_FAILED
  */
 export async function openDatabase(folder: string): Promise<Database> {
-  onDisk(folder, () => mkdirSync(folder, { recursive: true }));
+  const files = onDisk(folder, () => {
+    mkdirSync(folder, { recursive: true });
+    return readdirSync(folder);
+  });
+  // Without CURRENT, LevelDB would take the folder for a new database and delete everything in it.
+  const data = files.filter((name) => /^MANIFEST-|\.(?:ldb|sst|log)$/.test(name));
+  if (data.length > 0 && !files.includes("CURRENT")) {
+    throw damaged(folder, `its file CURRENT is missing, though ${data[0]} is there`);
+  }
   const db = new ClassicLevel<Uint8Array, Uint8Array>(folder, ENCODINGS);
   try {
     await db.open();
@@ -38,14 +46,18 @@ export function databaseError(error: unknown, path: string): PoflError {
         options,
       );
     case "LEVEL_CORRUPTION":
-      return new PoflError(
-        "DATABASE_DAMAGED",
-        `${path} is damaged (${errorText(error instanceof Error ? (error.cause ?? error) : error)}); move it away and start again: ` +
-          "the chain is fetched from peers (the keys and the signer's state are kept elsewhere and must stay)",
-        { path },
-        options,
-      );
+      return damaged(path, errorText(error instanceof Error ? (error.cause ?? error) : error), options);
     default:
       return diskError(error, path);
   }
+}
+
+function damaged(path: string, why: string, options?: ErrorOptions): PoflError {
+  return new PoflError(
+    "DATABASE_DAMAGED",
+    `${path} is damaged (${why}); move it away and start again: ` +
+      "the chain is fetched from peers (the keys and the signer's state are kept elsewhere and must stay)",
+    { path },
+    options,
+  );
 }

@@ -14,11 +14,23 @@ const HEADER_BYTES = Header.fixedSize as number;
 /** CertifiedBlock = two offsets, then the Block, which begins with its Header. */
 const HEADER_AT = 8;
 
-/** Walks from the head down, expecting of each block the id that the one above names as its parent. */
-export async function findHoles(disk: Records, head: StoredHead, depth: number): Promise<Hole[]> {
+/** Where a walk begins, or ended: the next block down, and its id if the one above could name it. */
+export type WalkPoint = { readonly height: number; readonly id: Hash | undefined };
+
+/**
+ * Walks down over `depth` blocks, expecting of each the id that the one above names as its parent.
+ * @param goOn asked before each block; false ends the walk there
+ */
+export async function findHoles(
+  disk: Records,
+  start: WalkPoint,
+  depth: number,
+  goOn: () => boolean = () => true,
+): Promise<{ readonly holes: Hole[]; readonly below: WalkPoint }> {
   const holes: { from: number; to: number; why: Hole["why"] }[] = [];
-  let expected: Hash | undefined = head.id;
-  for (let height = head.height; height > Math.max(0, head.height - depth); height--) {
+  let expected = start.id;
+  let height = start.height;
+  for (; height > Math.max(0, start.height - depth) && goOn(); height--) {
     let why: Hole["why"] | undefined;
     let header: Header | undefined;
     try {
@@ -36,18 +48,26 @@ export async function findHoles(disk: Records, head: StoredHead, depth: number):
     if (last?.why === why && last.from === height + 1) last.from = height;
     else holes.push({ from: height, to: height, why });
   }
-  return holes;
+  return { holes, below: { height, id: expected } };
 }
 
-export function holeError(path: string, holes: readonly Hole[]): PoflError {
+/** "4 to 6 (missing), 2 (damaged) and 3 more" */
+export function holesText(holes: readonly Hole[]): string {
   const list = holes.slice(0, 5).map((h) => `${h.from === h.to ? h.from : `${h.from} to ${h.to}`} (${h.why})`);
-  const more = holes.length > 5 ? ` and ${holes.length - 5} more` : "";
-  return new PoflError(
-    "DATABASE_HOLE",
-    `${path} lost blocks below its head: ${list.join(", ")}${more}. Move it away and start again: the chain is fetched from ` +
-      "peers (the keys and the signer's state are kept elsewhere and must stay)",
-    { from: holes.at(-1)?.from ?? 0, to: holes[0]?.to ?? 0, holes: holes.length },
-  );
+  return `${list.join(", ")}${holes.length > 5 ? ` and ${holes.length - 5} more` : ""}`;
+}
+
+export function holeError(path: string, holes: readonly Hole[], head: StoredHead): PoflError {
+  const remedy =
+    holes[0]?.to === head.height
+      ? "The head itself is gone: move it away and start again: the chain is fetched from peers (the keys and the signer's " +
+        "state are kept elsewhere and must stay)"
+      : "Start the node and leave it running: it fetches them from peers";
+  return new PoflError("DATABASE_HOLE", `${path} lost blocks: ${holesText(holes)}. ${remedy}`, {
+    from: holes.at(-1)?.from ?? 0,
+    to: holes[0]?.to ?? 0,
+    holes: holes.length,
+  });
 }
 
 export async function readHeader(disk: Records, height: number): Promise<Header | undefined> {

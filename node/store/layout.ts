@@ -10,7 +10,7 @@ import type { ListName, PerList } from "../../vm/view.ts";
  * | V                  | LAYOUT_VERSION (u32)                   | once                                 |
  * | H                  | height (u64), block id                 | every block; height 0 at genesis     |
  * | b height(8)        | SSZ CertifiedBlock                     | every block                          |
- * | r height(8)        | SSZ ReceiptList                        | every block                          |
+ * | r height(8)        | SSZ ReceiptList, or LOST_RECEIPTS      | every block                          |
  * | i block id(32)     | height (u64)                           | every block                          |
  * | t transaction(32)  | height (u64), index in the block (u32) | every transaction                    |
  * | v height(8)        | SSZ ValidatorSet from that height on   | when the set changed                 |
@@ -27,6 +27,9 @@ import type { ListName, PerList } from "../../vm/view.ts";
  * block writes goes in one synced batch, so H names a block whose records are all there: or the database is damaged.
  */
 export const LAYOUT_VERSION = 2;
+
+/** In place of the receipts of a block that was lost with them and put back: one byte, which no list of receipts is. */
+export const LOST_RECEIPTS: Uint8Array = Uint8Array.of(0);
 
 const GENESIS = 0x47;
 const VERSION = 0x56;
@@ -71,6 +74,11 @@ export const layout = {
   id: (blockId: Hash) => hashed(ID, blockId),
   tx: (tx: Hash) => hashed(TX, tx),
   validators: (height: number) => u64(VALIDATORS, height),
+  /** All records that begin with a letter of the table above. */
+  letter: (letter: string) => ({
+    gte: Uint8Array.of(letter.charCodeAt(0)),
+    lt: Uint8Array.of(letter.charCodeAt(0) + 1),
+  }),
   /** Sets that began at or below `height`. */
   validatorsUpTo: (height: number) => ({ gte: u64(VALIDATORS, 0), lt: u64(VALIDATORS, height + 1) }),
   record: (table: ListName, index: number) => u32(TABLES[table], index),

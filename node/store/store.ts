@@ -9,23 +9,28 @@ import {
   type Validator,
   ValidatorSet,
 } from "../../types/block.ts";
-import { PoflError } from "../../types/errors.ts";
+import { isPoflError, PoflError } from "../../types/errors.ts";
 import { bytesEqual, decode, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
 import { State, type StateChanges } from "../../vm/state.ts";
 import { LIST_NAMES, perList } from "../../vm/view.ts";
 import { type Database, databaseError } from "./database.ts";
-import { findHoles, type Hole, holeError, readHeader, type StoredHead } from "./holes.ts";
-import { LAYOUT_VERSION, layout } from "./layout.ts";
+import { findHoles, type Hole, holeError, readHeader, type StoredHead, type WalkPoint } from "./holes.ts";
+import { LAYOUT_VERSION, LOST_RECEIPTS, layout } from "./layout.ts";
 import { corruptRecord, type Put, Records } from "./records.ts";
 
 export type TxPlace = { readonly height: number; readonly index: number };
-/** The final chain and the state at its head. Reads give undefined for what is not there. */
+/** The final chain and the state at its head. Reads give undefined for what is not there, and for blocks in a hole. */
 export interface Store {
   /** The last final block; height 0 with an all-zero id at genesis. */
   head(): StoredHead;
-  /** Holes found when opened that are not filled yet, highest first; only with `acceptHoles`. */
+  /** Holes that were found and are not filled yet, highest first; only with `acceptHoles`. */
   holes(): readonly Hole[];
+  /**
+   * Goes on with the walk for holes where opening ended it, down to the first block; what it finds is added to `holes`.
+   * @param goOn asked before each block
+   */
+  walkOn(goOn?: () => boolean): Promise<void>;
   /** @throws PoflError CORRUPT_RECORD, as every read */
   certified(height: number): Promise<CertifiedBlock | undefined>;
   block(height: number): Promise<Block | undefined>;
@@ -33,9 +38,12 @@ export interface Store {
   blockByHash(id: Hash): Promise<Block | undefined>;
   heightOf(id: Hash): Promise<number | undefined>;
   commit(height: number): Promise<Commit | undefined>;
+  /** Undefined also where they are known to be lost: of a block that was put back into a hole without them. */
   receipts(height: number): Promise<Receipt[] | undefined>;
   /** The validators that decided a stored height. */
   validators(height: number): Promise<Validator[] | undefined>;
+  /** The validators that decided the block of this header, which need not be stored. */
+  decidedBy(header: Header): Promise<Validator[] | undefined>;
   tx(id: Hash): Promise<TxPlace | undefined>;
   /**
    * The state at the head, its root compared with the head's header: records that LevelDB lost show here.
@@ -54,7 +62,8 @@ export interface Store {
     validators: readonly Validator[],
   ): Promise<void>;
   /**
-   * Puts back a block into the top of the highest hole; its certificate must have been verified. Its receipts stay unknown.
+   * Puts back a block into the top of the highest hole; its body and certificate must have been verified. Receipts that outlived the block stay;
+   * of others it is noted that they are lost: only the state before the block could tell them.
    * @throws PoflError NOT_IN_HOLE when it is not that block; the errors of `append`
    */
   fill(certified: CertifiedBlock): Promise<void>;
@@ -99,10 +108,10 @@ export async function openStore(db: Database, options: StoreOptions): Promise<St
       );
     }
     const head = await readHead(disk);
-    const holes = await findHoles(disk, head, options.depth ?? 1000);
+    const { holes, below } = await findHoles(disk, head, options.depth ?? 1000);
     const first = holes[0];
-    if (first && (!options.acceptHoles || first.to === head.height)) throw holeError(options.path, holes);
-    return new LevelStore(disk, head, holes);
+    if (first && (!options.acceptHoles || first.to === head.height)) throw holeError(options.path, holes, head);
+    return new LevelStore(disk, head, holes, below);
   } catch (error) {
     await db.close().catch(() => {});
     throw databaseError(error, options.path);
@@ -140,11 +149,14 @@ class LevelStore implements Store {
   /** Of the set stored last; undefined after opening, when the next block stores its set again. */
   #validatorsRoot: string | undefined;
   #holes: Hole[];
+  /** Down to where the links have not been looked at yet. */
+  #below: WalkPoint;
 
-  constructor(disk: Records, head: StoredHead, holes: Hole[]) {
+  constructor(disk: Records, head: StoredHead, holes: Hole[], below: WalkPoint) {
     this.#disk = disk;
     this.#head = head;
     this.#holes = holes;
+    this.#below = below;
   }
 
   head(): StoredHead {
@@ -155,7 +167,19 @@ class LevelStore implements Store {
     return this.#holes;
   }
 
+  async walkOn(goOn?: () => boolean): Promise<void> {
+    const { holes, below } = await findHoles(this.#disk, this.#below, Number.POSITIVE_INFINITY, goOn);
+    this.#holes.push(...holes);
+    this.#below = below;
+  }
+
+  /** A block in a hole may be there, and another chain's. */
+  #lost(height: number): boolean {
+    return this.#holes.some(({ from, to }) => from <= height && height <= to);
+  }
+
   async certified(height: number): Promise<CertifiedBlock | undefined> {
+    if (this.#lost(height)) return undefined;
     return this.#read(layout.block(height), (bytes) => decode(CertifiedBlock, bytes));
   }
 
@@ -167,8 +191,8 @@ class LevelStore implements Store {
     return (await this.certified(height))?.commit;
   }
 
-  header(height: number): Promise<Header | undefined> {
-    return readHeader(this.#disk, height);
+  async header(height: number): Promise<Header | undefined> {
+    return this.#lost(height) ? undefined : readHeader(this.#disk, height);
   }
 
   heightOf(id: Hash): Promise<number | undefined> {
@@ -180,8 +204,13 @@ class LevelStore implements Store {
     return height === undefined ? undefined : this.block(height);
   }
 
-  receipts(height: number): Promise<Receipt[] | undefined> {
-    return this.#read(layout.receipts(height), (bytes) => decode(ReceiptList, bytes));
+  async receipts(height: number): Promise<Receipt[] | undefined> {
+    const key = layout.receipts(height);
+    const bytes = await this.#disk.get(key);
+    if (bytes) return bytesEqual(bytes, LOST_RECEIPTS) ? undefined : decode(ReceiptList, bytes);
+    // One batch wrote both: a block without them has lost them.
+    if (await this.header(height)) throw corruptRecord(key, "is missing, though its block is there");
+    return undefined;
   }
 
   tx(id: Hash): Promise<TxPlace | undefined> {
@@ -207,10 +236,14 @@ class LevelStore implements Store {
     return state;
   }
 
-  /** The last set at or below the height; headers name its root, so a wrong one shows. */
   async validators(height: number): Promise<Validator[] | undefined> {
     const header = await this.header(height);
-    if (!header) return undefined;
+    return header && this.decidedBy(header);
+  }
+
+  /** The last set at or below the height; headers name its root, so a wrong one shows. */
+  async decidedBy(header: Header): Promise<Validator[] | undefined> {
+    const { height } = header;
     for await (const [key, bytes] of this.#disk.all({ ...layout.validatorsUpTo(height), reverse: true, limit: 1 })) {
       const set = decode(ValidatorSet, bytes);
       if (bytesEqual(ValidatorSet.hashTreeRoot(set), header.validatorsRoot)) return set;
@@ -265,15 +298,33 @@ class LevelStore implements Store {
         `block ${height} is not the one that is missing at ${hole?.to ?? "no height"}`,
       );
     }
-    await this.#disk.write(blockPuts(certified, id));
-    const rest = this.#holes.slice(1);
-    this.#holes = hole.from === hole.to ? rest : [{ ...hole, to: hole.to - 1 }, ...rest];
+    const puts = blockPuts(certified, id);
+    if (!(await this.#keptReceipts(certified.block))) puts.push([layout.receipts(height), LOST_RECEIPTS]);
+    await this.#disk.write(puts);
+    if (hole.from === hole.to) this.#holes.shift();
+    else this.#holes[0] = { ...hole, to: hole.to - 1 };
     await this.#relink(height - 1, certified.block.header.parent);
+  }
+
+  /** Whether the receipts of a block that is put back are here, whole. */
+  async #keptReceipts({ header, txs }: Block): Promise<boolean> {
+    const receipts = await this.receipts(header.height).catch((error: unknown) => {
+      if (isPoflError(error, "CORRUPT_RECORD") || isPoflError(error, "BAD_ENCODING")) return undefined;
+      throw error;
+    });
+    return (
+      receipts?.length === txs.length &&
+      txs.every((tx, i) => bytesEqual(receipts[i]?.tx ?? tx.signature, txId(tx.body)))
+    );
   }
 
   /** The block under a filled hole was not checked against anything before. */
   async #relink(height: number, expected: Hash): Promise<void> {
     if (height === 0 || this.#holes[0]?.to === height) return;
+    if (height === this.#below.height) {
+      this.#below = { height, id: expected };
+      return;
+    }
     const below = await this.header(height);
     if (below && bytesEqual(blockId(below), expected)) return;
     this.#holes.unshift({ from: height, to: height, why: below ? "not linked" : "missing" });

@@ -11,6 +11,7 @@ import { openStore, type Store, type StoreOptions } from "../../node/store/store
 import { blockId, Header } from "../../types/block.ts";
 import { isPoflError, type PoflError } from "../../types/errors.ts";
 import { bytesEqual, toHex, ZERO_HASH } from "../../types/primitives.ts";
+import { lasting } from "./grown.ts";
 import { chain, GENESIS_HASH, genesisState, type Link } from "./support.ts";
 
 const code = (expected: string) => (error: unknown) => isPoflError(error, expected);
@@ -39,17 +40,6 @@ const open = (db: Database, options: Partial<StoreOptions> = {}): Promise<Store>
 
 async function grow(store: Store, links: readonly Link[]): Promise<void> {
   for (const { certified, receipts, state } of links) await store.append(certified, receipts, state.changes(), []);
-}
-
-/** A database kept open between two stores: memory-level forgets when closed. */
-function lasting(db: Database): Database {
-  return new Proxy(db, {
-    get: (target, name) => {
-      if (name === "close") return async () => {};
-      const value = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
 }
 
 /** What every store must do, whatever it stands on. `reopen` gives the same database again after `close`. */
