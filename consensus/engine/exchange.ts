@@ -46,12 +46,16 @@ export function makeStatus(
   };
 }
 
-/** The newest rounds, and always the round of the proof-of-lock behind the valid value. */
+/** Of the rounds beyond the own one a few: faulty validators may fill any number of them. */
+const TOLD_BEYOND = 3;
+
+/** The newest rounds up to the own one, and always the round of the proof-of-lock behind the valid value. */
 function toldRounds(bft: Bft): number[] {
   const known = bft.knownRounds();
-  const newest = known.slice(-(MAX_STATUS_ROUNDS - 1));
+  const beyond = known.filter((r) => r > bft.round).slice(0, TOLD_BEYOND);
+  const newest = known.filter((r) => r <= bft.round).slice(-(MAX_STATUS_ROUNDS - 1 - TOLD_BEYOND));
   const lock = bft.valid?.round;
-  return lock !== undefined && !newest.includes(lock) ? [lock, ...newest] : newest;
+  return [...(lock !== undefined && !newest.includes(lock) ? [lock] : []), ...newest, ...beyond];
 }
 
 /** The messages that `theirs` lacks; proposals come with their block, in the order in which they are needed. */
