@@ -122,7 +122,9 @@ export class Bft {
     this.#future.set(validator, next);
     if (evicted === round) return false;
     if (evicted !== undefined) {
-      this.#votes.get(evicted)?.forget(validator);
+      const votes = this.#votes.get(evicted);
+      votes?.forget(validator);
+      if (votes?.empty) this.#votes.delete(evicted);
       if (this.#proposals.get(evicted)?.message.proposer === validator) this.#proposals.delete(evicted);
     }
     return true;
@@ -297,6 +299,11 @@ export class Bft {
       this.#votes.set(round, votes);
     }
     return votes;
+  }
+
+  /** Whether the vote may be the one that completes a quorum: it is taken whatever else its sender has sent. */
+  wants(vote: SignedVote): boolean {
+    return this.#votes.get(vote.message.round)?.wants(vote) ?? false;
   }
 
   /** Rounds of which anything is known, ascending: what peers are told and asked for. */

@@ -75,6 +75,12 @@ export class RoundVotes {
     return first ? { added: true, conflict: first } : { added: true };
   }
 
+  /** Whether this vote is new, and for something that at least one correct validator voted for. */
+  wants(vote: SignedVote): boolean {
+    const tally = this.#by[vote.message.type as VoteType].get(voteKey(vote));
+    return tally !== undefined && !tally.votes.has(vote.message.validator) && this.#power.someCorrect(tally.power);
+  }
+
   /** Counts a sender of any message of the round (line 55 counts proposals too). */
   sender(validator: number): void {
     if (this.#senders.has(validator)) return;
@@ -95,6 +101,11 @@ export class RoundVotes {
       }
     }
     if (this.#senders.delete(validator)) this.#sendersPower -= power;
+  }
+
+  /** Nobody has sent anything of this round. */
+  get empty(): boolean {
+    return this.#senders.size === 0;
   }
 
   get someCorrectHere(): boolean {

@@ -63,7 +63,8 @@ export function receive(
       const known = bft.votesOf(round, type as VoteType)[validator];
       if (known && bytesEqual(known.signature, vote.signature)) return false;
       if (!verifyVote(genesisHash, key, vote)) return refuse("bad signature");
-      if (!run.admits(validator)) return false;
+      // An equivocator that has used up its share may not spoil the proof-of-lock that others saw complete.
+      if (!run.admits(validator) && !bft.wants(vote)) return false;
       run.toBft({ type: "vote", vote });
       return true;
     }

@@ -48,6 +48,25 @@ test("a validator that signs thousands of votes: its messages are counted, the l
   await goesOn(world);
 });
 
+test("a flood does not use up what a proof-of-lock needs: the vote that completes it is taken", async () => {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES), seed: 22 });
+  const run = world.start("a").run;
+  const { height, validators } = run.ctx;
+  const blockId = new Uint8Array(32).fill(9);
+  const prevote = (name: string, id: Uint8Array) => {
+    const { publicKey, secret } = testKeys(name).consensus;
+    const validator = validators.findIndex((v) => Buffer.compare(v.consensusKey, publicKey) === 0);
+    const message = { type: PREVOTE, height, round: 0, blockId: id, validRound: 0, time: 0, validator };
+    send(world, { kind: "vote", value: signVote(world.hash, secret, message) });
+  };
+  for (let i = 0; i < 200; i++) prevote("d", new Uint8Array(32).fill(i + 10));
+  prevote("b", blockId);
+  prevote("c", blockId);
+  assert.is(run.bft.proofOfLock(0).length, 0);
+  prevote("d", blockId);
+  assert.is(run.bft.proofOfLock(0).length, 3);
+});
+
 test("a proposer that proposes many blocks, and blocks that nobody asked for", async () => {
   const world = await network();
   const run = world.engines.get("a")?.run;
