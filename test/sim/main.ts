@@ -1,0 +1,150 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { PLANTS, type Plant } from "./plants.ts";
+import { add, type Batch, emptySum, histogramText, type Job, type Sum, type Violation } from "./report.ts";
+
+/**
+ * npm run test:sim                          the seeds that a change must survive
+ * npm run test:sim -- --seeds N --from S    those seeds only; with --n K validators, --real signatures, --heights H
+ * npm run test:sim -- --planted [NAME]      finds every planted bug
+ */
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seeds: { type: "string" },
+    from: { type: "string", default: "1" },
+    n: { type: "string" },
+    heights: { type: "string" },
+    real: { type: "boolean", default: false },
+    planted: { type: "boolean", default: false },
+    jobs: { type: "string", default: String(availableParallelism()) },
+  },
+});
+const jobs = Math.max(1, Number(values.jobs));
+/** Seeds that a worker takes at a time. */
+const BATCH = 20;
+/** A planted bug that this many seeds don't show has survived. */
+const PLANTED_SEEDS = 3000;
+
+/** The gate of a change: seeds by number of validators, of four heights each. */
+const GATE: readonly (Job & { readonly name: string; readonly seeds: number })[] = [
+  { name: "4 validators", keyed: true, n: 4, seeds: 5000 },
+  { name: "7 validators", keyed: true, n: 7, seeds: 1000 },
+  { name: "1 to 10 validators", keyed: true, seeds: 300 },
+  { name: "real signatures", keyed: false, seeds: 200 },
+];
+
+type Result = { readonly sum: Sum; readonly violations: Violation[] };
+
+/** Runs seeds in worker processes until they are done, or one shows a violation. */
+async function campaign(job: Job, from: number, seeds: number, workers: number): Promise<Result> {
+  const sum = emptySum();
+  const violations: Violation[] = [];
+  let next = from;
+  const one = async () => {
+    const child = fork(join(import.meta.dirname, "worker.js"), [JSON.stringify(job)], { stdio: "inherit" });
+    try {
+      await message(child);
+      while (next < from + seeds && violations.length === 0) {
+        const howMany = Math.min(BATCH, from + seeds - next);
+        child.send({ from: next, howMany });
+        next += howMany;
+        const batch = (await message(child)) as Batch;
+        add(sum, batch.sum);
+        violations.push(...batch.violations);
+      }
+    } finally {
+      child.kill();
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(workers, Math.ceil(seeds / BATCH)) }, one));
+  return { sum, violations: violations.sort((a, b) => a.seed - b.seed) };
+}
+
+function message(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const exited = (code: number | null) => reject(new Error(`a worker ended with ${code}`));
+    child.once("exit", exited);
+    child.once("message", (m) => {
+      child.off("exit", exited);
+      resolve(m);
+    });
+  });
+}
+
+function show(name: string, job: Job, { sum, violations }: Result, seconds: number): void {
+  const rate = Math.round(sum.events / seconds);
+  console.log(
+    `${name}: ${sum.seeds} seeds, ${sum.heights} heights, ${sum.events} events, ${seconds.toFixed(1)} s ` +
+      `(${rate} events/s, ${(sum.cpuMs / 1000).toFixed(0)} s of CPU), ${violations.length} violations`,
+  );
+  console.log(`  decisions by round: ${histogramText(sum.rounds)}`);
+  console.log(`  rounds after the faults stopped: ${histogramText(sum.healed)}`);
+  for (const { seed, what, trace, repeats } of violations) {
+    console.log(`\nseed ${seed}: ${what}`);
+    const options = [
+      `--seeds 1 --from ${seed}`,
+      ...(job.n !== undefined ? [`--n ${job.n}`] : []),
+      ...(job.heights !== undefined ? [`--heights ${job.heights}`] : []),
+      ...(job.keyed ? [] : ["--real"]),
+    ];
+    console.log(trace.join("\n"));
+    if (!repeats) console.log("the second run of this seed took another course: something is not deterministic");
+    console.log(`again: npm run test:sim -- ${options.join(" ")}`);
+  }
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
+  const started = performance.now();
+  const result = await work();
+  return [result, (performance.now() - started) / 1000];
+}
+
+async function seedsMode(): Promise<boolean> {
+  const job: Job = {
+    keyed: !values.real,
+    ...(values.n !== undefined && { n: Number(values.n) }),
+    ...(values.heights !== undefined && { heights: Number(values.heights) }),
+  };
+  const [result, seconds] = await timed(() => campaign(job, Number(values.from), Number(values.seeds), jobs));
+  show("seeds", job, result, seconds);
+  return result.violations.length === 0;
+}
+
+async function gate(): Promise<boolean> {
+  let good = true;
+  for (const { name, seeds, ...job } of GATE) {
+    const [result, seconds] = await timed(() => campaign(job, Number(values.from), seeds, jobs));
+    show(name, job, result, seconds);
+    good &&= result.violations.length === 0;
+  }
+  return good;
+}
+
+/** One bug after the other on each worker; a table of the seeds that each took. */
+async function planted(): Promise<boolean> {
+  const queue = PLANTS.filter((p) => positionals.length === 0 || positionals.includes(p.name));
+  const total = queue.length;
+  let found = 0;
+  const work = async () => {
+    for (let plant = queue.shift(); plant; plant = queue.shift()) found += Number(await seek(plant));
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
+  console.log(`${found} of ${total} planted bugs found`);
+  return total > 0 && found === total;
+}
+
+async function seek(plant: Plant): Promise<boolean> {
+  const job: Job = { keyed: true, plant: plant.name, n: plant.n ?? 4 };
+  const [{ violations }, seconds] = await timed(() => campaign(job, 1, PLANTED_SEEDS, 1));
+  const first = violations[0];
+  const verdict = first ? `seed ${first.seed}: ${first.what}` : `NOT FOUND in ${PLANTED_SEEDS} seeds`;
+  console.log(`${plant.name} (n = ${job.n}, ${seconds.toFixed(1)} s): ${verdict}`);
+  return first !== undefined;
+}
+
+const mode = values.planted ? planted : values.seeds !== undefined ? seedsMode : gate;
+process.exitCode = (await mode()) ? 0 : 1;
