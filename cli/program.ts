@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { VERSION } from "../node/version.ts";
 import { addCustodian } from "./commands/custodian.ts";
 import { addData } from "./commands/data.ts";
+import { addDb } from "./commands/db.ts";
 import { addDevnet } from "./commands/devnet.ts";
 import { addGenesis } from "./commands/genesis.ts";
 import { addInit } from "./commands/init.ts";
@@ -10,6 +11,7 @@ import { addKrum } from "./commands/krum.ts";
 import { addModel } from "./commands/model.ts";
 import { addQueries } from "./commands/query.ts";
 import { addRecord } from "./commands/record.ts";
+import { addReset } from "./commands/reset.ts";
 import { addRpc } from "./commands/rpc.ts";
 import { addStart } from "./commands/start.ts";
 import { addTestnet } from "./commands/testnet.ts";
@@ -31,6 +33,8 @@ const COMMANDS = [
   addModel,
   addData,
   addVerify,
+  addDb,
+  addReset,
   addKrum,
   addRpc,
 ];

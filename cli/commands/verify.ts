@@ -3,9 +3,8 @@ import type { RoundRange, VerifyReport } from "../../node/verify.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
 import { grouped, type Output } from "../output.ts";
+import { progressLine } from "../progress.ts";
 
-/** Between two lines of progress, ms: a terminal shows no more. */
-const PROGRESS_MS = 100;
 /** Ranges that are printed; all are there with --json. */
 const SHOWN = 4;
 
@@ -31,21 +30,6 @@ export function addVerify(program: Command): void {
     ["pofl verify --home /srv/pofl", "signatures, certificates, rounds, rewards and roots of every block"],
     ["pofl verify --home /srv/pofl --json", "which rounds were recomputed, as JSON"],
   );
-}
-
-function progressLine(visible: boolean): { show: (height: number, head: number) => void; clear: () => void } {
-  let shown = 0;
-  return {
-    show: (height, head) => {
-      const now = performance.now();
-      if (!visible || now - shown < PROGRESS_MS) return;
-      shown = now;
-      process.stderr.write(`\r\u001b[2Kheight ${height} of ${head}`);
-    },
-    clear: () => {
-      if (shown > 0) process.stderr.write("\r\u001b[2K");
-    },
-  };
 }
 
 function print(out: Output, r: VerifyReport): void {

@@ -50,6 +50,14 @@ const TABLES: PerList<number> = {
   ceremonies: 0x64,
 };
 
+/** Bytes of a key, by its letter: whatever else is in a database is damage. */
+export const KEY_BYTES: ReadonlyMap<number, number> = new Map<number, number>([
+  ...[GENESIS, VERSION, HEAD, SINGLES].map((letter): [number, number] => [letter, 1]),
+  ...[BLOCK, RECEIPTS, VALIDATORS].map((letter): [number, number] => [letter, 9]),
+  ...[ID, TX].map((letter): [number, number] => [letter, 33]),
+  ...Object.values(TABLES).map((letter): [number, number] => [letter, 5]),
+]);
+
 const u64 = (prefix: number, value: number): Uint8Array => {
   const key = Buffer.alloc(9);
   key.writeUInt8(prefix);
@@ -74,16 +82,19 @@ export const layout = {
   id: (blockId: Hash) => hashed(ID, blockId),
   tx: (tx: Hash) => hashed(TX, tx),
   validators: (height: number) => u64(VALIDATORS, height),
-  /** All records that begin with a letter of the table above. */
-  letter: (letter: string) => ({
-    gte: Uint8Array.of(letter.charCodeAt(0)),
-    lt: Uint8Array.of(letter.charCodeAt(0) + 1),
-  }),
+  /** All ids, and all transactions. */
+  ids: { gte: Uint8Array.of(ID), lt: Uint8Array.of(ID + 1) },
+  txs: { gte: Uint8Array.of(TX), lt: Uint8Array.of(TX + 1) },
   /** Sets that began at or below `height`. */
   validatorsUpTo: (height: number) => ({ gte: u64(VALIDATORS, 0), lt: u64(VALIDATORS, height + 1) }),
   record: (table: ListName, index: number) => u32(TABLES[table], index),
   /** All records of a table: from `gte` up to but not including `lt`. */
   table: (table: ListName) => ({ gte: Uint8Array.of(TABLES[table]), lt: Uint8Array.of(TABLES[table] + 1) }),
+  /** The height in the key of a block, of receipts or of a validator set; undefined for others. */
+  heightOf: (key: Uint8Array): number | undefined =>
+    [BLOCK, RECEIPTS, VALIDATORS].includes(key[0] as number) && key.length === 9
+      ? Number(Buffer.from(key).readBigUInt64BE(1))
+      : undefined,
   /** The index within a table's key. */
   indexOf: (key: Uint8Array) => Buffer.from(key).readUInt32BE(1),
 } as const;

@@ -12,11 +12,12 @@ import {
 import { isPoflError, PoflError } from "../../types/errors.ts";
 import { bytesEqual, decode, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
-import { State, type StateChanges } from "../../vm/state.ts";
-import { LIST_NAMES, perList } from "../../vm/view.ts";
+import type { State, StateChanges } from "../../vm/state.ts";
+import { LIST_NAMES } from "../../vm/view.ts";
 import { type Database, databaseError } from "./database.ts";
 import { findHoles, type Hole, holeError, readHeader, type StoredHead, type WalkPoint } from "./holes.ts";
 import { LAYOUT_VERSION, LOST_RECEIPTS, layout } from "./layout.ts";
+import { headBytes, number, readHead, readState } from "./read.ts";
 import { corruptRecord, type Put, Records } from "./records.ts";
 
 export type TxPlace = { readonly height: number; readonly index: number };
@@ -137,12 +138,6 @@ async function begin(disk: Records, options: StoreOptions): Promise<void> {
   await disk.write(puts);
 }
 
-async function readHead(disk: Records): Promise<StoredHead> {
-  const bytes = await disk.get(layout.head);
-  if (bytes?.length !== 40) throw corruptRecord(layout.head, bytes ? "has the wrong length" : "is missing");
-  return { height: number(bytes, 0, 8), id: bytes.slice(8) };
-}
-
 class LevelStore implements Store {
   readonly #disk: Records;
   #head: StoredHead;
@@ -218,22 +213,8 @@ class LevelStore implements Store {
   }
 
   async loadState(): Promise<State> {
-    const singles = await this.#disk.get(layout.singles);
-    if (!singles) throw corruptRecord(layout.singles, "is missing");
-    const lists = perList((): Uint8Array[] => []);
-    for (const table of LIST_NAMES) {
-      for await (const [key, bytes] of this.#disk.all(layout.table(table))) {
-        const next = lists[table].length;
-        if (layout.indexOf(key) !== next) throw corruptRecord(layout.record(table, next), "is missing");
-        lists[table].push(bytes);
-      }
-    }
-    const state = State.load({ singles, lists });
     const header = this.#head.height === 0 ? undefined : await this.header(this.#head.height);
-    if (state.height !== this.#head.height || (header && !bytesEqual(state.root(), header.stateRoot))) {
-      throw corruptRecord(layout.singles, `and the records of the state are not those of block ${this.#head.height}`);
-    }
-    return state;
+    return readState(this.#disk, this.#head.height, header);
   }
 
   async validators(height: number): Promise<Validator[] | undefined> {
@@ -353,15 +334,4 @@ function blockPuts(certified: CertifiedBlock, id: Hash): Put[] {
     puts.push([layout.tx(txId(tx.body)), place]);
   });
   return puts;
-}
-
-function headBytes(head: StoredHead): Uint8Array {
-  const height = Buffer.alloc(8);
-  height.writeBigUInt64BE(BigInt(head.height));
-  return Buffer.concat([height, head.id]);
-}
-
-function number(bytes: Uint8Array, at: number, length: 4 | 8): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return length === 4 ? view.getUint32(at) : Number(view.getBigUint64(at));
 }
