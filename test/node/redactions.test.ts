@@ -438,12 +438,14 @@ test(
   inWorld(3, 2, async (world) => {
     await world.makeKey();
     const { id } = world.ask();
-    world.driver(1).lie = (kind, answer) => (kind === "part" ? undefined : answer);
-    for (const n of [0, 1]) world.driver(n).approve(id);
+    for (const n of [0, 1]) {
+      world.driver(n).lie = (kind, answer) => (kind === "part" ? undefined : answer);
+      world.driver(n).approve(id);
+    }
     await world.rounds(REDACTION.delay + 12);
     const led = parts(world).filter(({ to }) => to === 1).length;
     assert.ok(led >= 2 && led <= 4, `${led} sessions`);
-    world.driver(1).lie = undefined;
+    for (const n of [0, 1]) world.driver(n).lie = undefined;
     await executed(world, id);
   }),
 );
