@@ -62,10 +62,11 @@ test("a consent is recorded, read everywhere, and erased by three of five custod
     const { record: id } = await ask<{ record: string }>(net, 0, "record", "put", "--text", SECRET);
     const { record: kept } = await ask<{ record: string }>(net, 1, "record", "put", "--text", KEPT);
     await net.reach(await net.height(0), 30_000);
+    assert.is((await ask<RecordJson>(net, 2, "record", "get", id)).text, SECRET);
     for (const i of NODES) {
-      const record = await ask<RecordJson>(net, i, "record", "get", id);
+      const record = await recordOn(net, i, id);
       assert.equal([record.status, record.text, record.here], ["current", SECRET, true], `node ${i}`);
-      assert.is((await ask<RecordJson>(net, i, "record", "get", kept)).text, KEPT);
+      assert.is((await recordOn(net, i, kept)).text, KEPT);
     }
     // Where it lies while it lies there: in one file of each node, and nowhere else.
     const payload = Buffer.from(SECRET);
@@ -96,7 +97,7 @@ test("a consent is recorded, read everywhere, and erased by three of five custod
     await approve(2);
     await net.reach(opensAt + 3, 60_000, [0, 1, 2, 3]);
     assert.is((await redaction(net, tx.hash)).status, "open", "two can't");
-    assert.is((await ask<RecordJson>(net, 3, "record", "get", id)).text, SECRET);
+    assert.is((await recordOn(net, 3, id)).text, SECRET);
 
     await approve(3);
     await until("three can", 60_000, async () => (await redaction(net, tx.hash)).status === "executed");
@@ -114,15 +115,17 @@ test("a consent is recorded, read everywhere, and erased by three of five custod
     const all = [...NODES, sixth];
     await net.reach(executed + 2, 60_000, all);
     for (const i of all) {
-      const record = await ask<RecordJson>(net, i, "record", "get", id);
+      const record = await recordOn(net, i, id);
       assert.equal([record.status, record.text, record.version], ["erased", null, 1], `node ${i}`);
       await until("the other record is here", 30_000, async () => {
-        const other = await ask<RecordJson>(net, i, "record", "get", kept);
+        const other = await recordOn(net, i, kept);
         return other.here && other.text === KEPT;
       });
       assert.equal(await headersOf(i), headers, "no id and no root of an earlier height has changed");
     }
 
+    const { status } = await ask<RecordJson>(net, sixth, "record", "get", id);
+    assert.is(status, "erased");
     for (const i of all) assert.is(await net.stop(i), 0, net.logs(i).slice(-2000));
     for (const i of all) {
       const { home } = net.nodes[i] as { home: string };
@@ -139,6 +142,9 @@ test("a consent is recorded, read everywhere, and erased by three of five custod
     await net.close();
   }
 });
+
+/** As the command line asks for it, without a process for each. */
+const recordOn = (net: TestNet, i: number, id: string) => net.call<RecordJson>(i, "record_get", { id });
 
 type RedactionJson = { id: string; status: string; opensAt: number; endedAt: number };
 
