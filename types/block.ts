@@ -76,6 +76,15 @@ export const Block = new ContainerType(
 /** A block and the certificate that makes it final: what sync serves. */
 export const CertifiedBlock = new ContainerType({ block: Block, commit: Commit }, { typeName: "CertifiedBlock" });
 
+/** A header with what proves it: its certificate, and the validators of the next height where those are others (one list or none). */
+export const LightBlock = new ContainerType(
+  { header: Header, commit: Commit, next: new ListCompositeType(ValidatorSet, 1) },
+  { typeName: "LightBlock" },
+);
+/** What one frame carries: 128 KiB with four validators, 1 MiB with as many as there may be. */
+export const MAX_LIGHT_BLOCKS = 64;
+export const LightBlocks = new ListCompositeType(LightBlock, MAX_LIGHT_BLOCKS);
+
 export const Receipt = new ContainerType(
   {
     tx: Bytes32,
@@ -91,6 +100,7 @@ export type Validator = ValueOf<typeof Validator>;
 export type Header = ValueOf<typeof Header>;
 export type Block = ValueOf<typeof Block>;
 export type CertifiedBlock = ValueOf<typeof CertifiedBlock>;
+export type LightBlock = ValueOf<typeof LightBlock>;
 export type Receipt = ValueOf<typeof Receipt>;
 
 /** The id that validators vote on: a collision-resistant hash of everything in the block. */
