@@ -24,7 +24,7 @@ class RecordLeaf<T> extends LeafNode {
 }
 
 /** Depth of a tree with `limit` leaves, a power of two; counted, since logarithms differ between engines. */
-function depthOf(limit: number): number {
+export function depthOf(limit: number): number {
   let depth = 0;
   for (let leaves = 1; leaves < limit; leaves *= 2) depth++;
   return depth;

@@ -29,6 +29,8 @@ export type Anchor = {
   readonly time: number;
   /** Undefined at genesis. */
   readonly header: Header | undefined;
+  /** The set that decided it; empty at genesis. */
+  readonly validators: readonly Validator[];
   /** The set of height + 1, and its root. */
   readonly next: readonly Validator[];
   readonly nextRoot: Hash;
@@ -45,6 +47,7 @@ export function genesisAnchor(genesis: Genesis): Anchor {
     id: genesisHash(genesis),
     time: genesisTimeMs(genesis),
     header: undefined,
+    validators: [],
     next,
     nextRoot: ValidatorSet.hashTreeRoot(next),
   };
@@ -52,10 +55,15 @@ export function genesisAnchor(genesis: Genesis): Anchor {
 
 /**
  * The header that a checkpoint names. Its certificate need not be checked: the hash says more.
- * @param next the set of the height after it, which the header names by its root
+ * @param validators the set that decided it, and `next` that of the height after it: the header names both by their roots
  * @throws PoflError NOT_TRUSTED
  */
-export function checkpointAnchor({ height, id }: Checkpoint, header: Header, next: readonly Validator[]): Anchor {
+export function checkpointAnchor(
+  { height, id }: Checkpoint,
+  header: Header,
+  validators: readonly Validator[],
+  next: readonly Validator[],
+): Anchor {
   const found = blockId(header);
   if (header.height !== height || !bytesEqual(found, id)) {
     throw new PoflError(
@@ -64,11 +72,11 @@ export function checkpointAnchor({ height, id }: Checkpoint, header: Header, nex
       { height },
     );
   }
-  const nextRoot = ValidatorSet.hashTreeRoot([...next]);
-  if (!bytesEqual(nextRoot, header.nextValidatorsRoot)) {
+  const [root, nextRoot] = [validators, next].map((set) => ValidatorSet.hashTreeRoot([...set])) as [Hash, Hash];
+  if (!bytesEqual(root, header.validatorsRoot) || !bytesEqual(nextRoot, header.nextValidatorsRoot)) {
     throw new PoflError("NOT_TRUSTED", `height ${height}: these are not the validators that the trusted header names`);
   }
-  return { height, id, time: header.time, header, next, nextRoot };
+  return { height, id, time: header.time, header, validators, next, nextRoot };
 }
 
 /** What one step costs is its signatures: about a tenth of a millisecond each. */
@@ -114,12 +122,13 @@ export function verifyNext({ genesisHash, checkpoint }: LightChain, anchor: Anch
   const change = block.next[0];
   const same = bytesEqual(header.nextValidatorsRoot, anchor.nextRoot);
   if (same && change) refuse("it comes with validators though they stay");
-  if (same) return { height, id, time: header.time, header, next: anchor.next, nextRoot: anchor.nextRoot };
+  const believed = { height, id, time: header.time, header, validators: anchor.next };
+  if (same) return { ...believed, next: anchor.next, nextRoot: anchor.nextRoot };
   const next = change ?? refuse("the validators of the next height are missing");
   if (!bytesEqual(ValidatorSet.hashTreeRoot(next), header.nextValidatorsRoot)) {
     refuse("the validators of the next height are not those that it names");
   }
-  return { height, id, time: header.time, header, next, nextRoot: header.nextValidatorsRoot };
+  return { ...believed, next, nextRoot: header.nextValidatorsRoot };
 
   function isCertified(): boolean {
     try {

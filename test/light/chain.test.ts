@@ -36,12 +36,17 @@ test("headers and certificates lead from genesis to the head through a miner tha
 test("a trusted header is a beginning too, and only that one", () => {
   const at = 6;
   const { header } = chain().light(at);
-  const next = follow(genesisAnchor(chain().genesis), all().slice(0, at)).next;
-  const anchor = checkpointAnchor({ height: at, id: blockId(header) }, header, next);
+  const { validators, next } = follow(genesisAnchor(chain().genesis), all().slice(0, at));
+  const anchor = checkpointAnchor({ height: at, id: blockId(header) }, header, validators, next);
   assert.equal(follow(anchor, all().slice(at)).id, chain().head.id);
-  refused("NOT_TRUSTED", () => checkpointAnchor({ height: at, id: blockId(chain().light(5).header) }, header, next));
-  refused("NOT_TRUSTED", () => checkpointAnchor({ height: at + 1, id: blockId(header) }, header, next));
-  refused("NOT_TRUSTED", () => checkpointAnchor({ height: at, id: blockId(header) }, header, next.slice(1)));
+  refused("NOT_TRUSTED", () =>
+    checkpointAnchor({ height: at, id: blockId(chain().light(5).header) }, header, validators, next),
+  );
+  refused("NOT_TRUSTED", () => checkpointAnchor({ height: at + 1, id: blockId(header) }, header, validators, next));
+  refused("NOT_TRUSTED", () =>
+    checkpointAnchor({ height: at, id: blockId(header) }, header, validators, next.slice(1)),
+  );
+  refused("NOT_TRUSTED", () => checkpointAnchor({ height: at, id: blockId(header) }, header, next.slice(1), next));
 });
 
 function refused(code: string, act: () => unknown, id = code): PoflError {
