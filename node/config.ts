@@ -3,6 +3,7 @@ import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { ATTACKS, type Attack, parseAttack } from "../learning/attacks/index.ts";
 import { errorText, PoflError } from "../types/errors.ts";
+import { CHECKPOINT_FORM, parseCheckpoint } from "./snapshots/checkpoint.ts";
 
 /**
  * The settings of one node. Every key, its default and its explanation is written once, in this schema: the file that `init`
@@ -36,6 +37,19 @@ export const configSchema = z.strictObject({
         .union([z.literal(""), multiaddr])
         .default("")
         .describe("Address to announce when it differs from `listen` (behind NAT); empty = none."),
+    })
+    .prefault({}),
+  sync: z
+    .strictObject({
+      mode: z
+        .enum(["snapshot", "full"])
+        .default("snapshot")
+        .describe("How a fresh node joins: snapshot = a verified state, then older blocks; full = replay every block."),
+      trusted: z
+        .string()
+        .refine((text) => text === "" || parseCheckpoint(text) !== undefined, `must be ${CHECKPOINT_FORM}`)
+        .default("")
+        .describe("A block that you trust, HEIGHT:0xHASH, against chains forged with old keys; empty = genesis alone."),
     })
     .prefault({}),
   rpc: z

@@ -28,6 +28,10 @@ import { Refill } from "./refill.ts";
 import { Retention } from "./retention.ts";
 import { RoundPool } from "./rounds/pool.ts";
 import { startRpc } from "./rpc/server.ts";
+import { parseCheckpoint } from "./snapshots/checkpoint.ts";
+import { Joining } from "./snapshots/joining.ts";
+import { Snapshots } from "./snapshots/serve.ts";
+import { checkStored, TrustedPath } from "./snapshots/trusted.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
 import { openDatabase } from "./store/database.ts";
 import { openJournal } from "./store/journal.ts";
@@ -168,6 +172,10 @@ async function open(
   const retention = new Retention(store, blobs, genesis.consensus.retentionHeights);
   const head = await loadHead(store, home);
   let state = head.state;
+  const checkpoint = parseCheckpoint(config.sync.trusted);
+  if (checkpoint) await checkStored(store, checkpoint, paths.chain);
+  const trusted = new TrustedPath(checkpoint);
+  const snapshots = new Snapshots(store, genesis, head);
 
   const trainer = await openLearning(home, config, log);
   if (trainer) opened("learning", trainer, (t) => t.close());
@@ -253,23 +261,55 @@ async function open(
       // A crash before this is made good at the next start: the stored state says what must be gone.
       await sidecars.onBlock(applied);
       mempool.onBlock(certified.block.txs);
+      snapshots.onHead(next);
       logBlock(log, applied);
       events.emit("block", applied);
       if (!config.node.archive) await retention.onBlock(certified.block, next);
     },
     certified: (height) => store.certified(height),
+    allowed: (height, id) => trusted.allowed(height, id),
     behind: (peer, height) => sync.claim(peer, height),
     log: log.child({ module: "consensus" }) as EngineLog,
     fatal,
   };
   const engine = new Engine(head, deps);
+  const syncLog = log.child({ module: "sync" });
+  const joining = new Joining({
+    genesis,
+    genesisHash,
+    checkpoint,
+    trusted,
+    network,
+    engine,
+    store,
+    log: syncLog,
+    adopted: (next) => {
+      state = next.state;
+      sidecars.onSnapshot();
+      mempool.onBlock();
+      snapshots.onHead(next);
+      refill.start();
+    },
+  });
   const sync = new Sync({
     network,
     engine: () => engine,
     certified: (height) => store.certified(height),
-    log: log.child({ module: "sync" }) as EngineLog,
+    log: syncLog as EngineLog,
+    ...(config.sync.mode === "snapshot" && { join: joining.join }),
+    lead: joining.lead,
+    far: joining.far,
+    fatal,
   });
-  const refill = new Refill({ store, network, genesisHash, timer, log: log.child({ module: "refill" }), fatal });
+  const refill = new Refill({
+    store,
+    network,
+    genesisHash,
+    busy: () => sync.catchingUp,
+    timer,
+    log: log.child({ module: "refill" }),
+    fatal,
+  });
   network.setHandlers({
     onPeer: (peer) => {
       engine.onPeer(peer);
@@ -294,6 +334,7 @@ async function open(
   network.serveBlobs((root) => blobs.get(root));
   await sidecars.start();
   await sync.start();
+  await snapshots.serve(network);
   opened("sync", sync, (s) => s.stop());
   opened("refilling", refill, (r) => r.stop());
   let custody: Custody | undefined;

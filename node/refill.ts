@@ -27,6 +27,8 @@ export type RefillDeps = {
   readonly store: Store;
   readonly network: Pick<Network, "peers" | "request" | "report">;
   readonly genesisHash: Hash;
+  /** Whether something else is more urgent: catching up. */
+  readonly busy: () => boolean;
   readonly timer: (ms: number, act: () => void) => () => void;
   readonly log: Log;
   /** A disk that does not do what it must: the node can't go on. */
@@ -46,11 +48,9 @@ export class Refill {
     this.#deps = deps;
   }
 
-  /** Says what is missing, and begins to ask for it. */
+  /** Says what is missing, and begins to ask for it: at the start, and after a snapshot. */
   start(): void {
-    const { store, log } = this.#deps;
-    const holes = store.holes();
-    if (holes.length > 0) log.warn({ blocks: count(holes) }, `lost blocks are fetched from peers: ${holesText(holes)}`);
+    this.#say(this.#deps.store.holes());
     this.#go();
   }
 
@@ -88,23 +88,32 @@ export class Refill {
       if (hole && !(await this.#fromAny(hole))) return;
       if (hole) this.#retryMs = RETRY_MS;
       if (store.holes().length > 0) continue;
-      if (hole) log.info({}, "all lost blocks that were found are back");
+      if (hole) log.info({}, "all blocks that were found missing are here");
       if (this.#walked) return;
       // Opening looked at the last blocks only.
       await store.walkOn(() => !signal.aborted);
       this.#walked = true;
       const deeper = store.holes();
       if (deeper.length === 0) return;
-      log.warn(
-        { blocks: count(deeper) },
-        `the database lost blocks, which are fetched from peers: ${holesText(deeper)}`,
-      );
+      this.#say(deeper);
     }
+  }
+
+  /** What was lost is a warning; that a home began with a snapshot is not. */
+  #say(holes: readonly Hole[]): void {
+    const { log } = this.#deps;
+    const older = holes.filter((h) => h.why === "before the snapshot");
+    const lost = holes.filter((h) => h.why !== "before the snapshot");
+    if (lost.length > 0) {
+      log.warn({ blocks: count(lost) }, `the database lost blocks, which are fetched from peers: ${holesText(lost)}`);
+    }
+    if (older.length > 0) log.info({ blocks: count(older) }, "blocks before the snapshot are fetched from peers");
   }
 
   /** Whether some peer gave at least the hole's highest block. */
   async #fromAny(hole: Hole): Promise<boolean> {
-    const { network, log } = this.#deps;
+    const { network, log, busy } = this.#deps;
+    if (busy()) return false;
     for (const { peer } of network.peers()) {
       // One that has pruned the lower ones may yet have the highest.
       for (const batch of hole.to > hole.from ? [Math.min(BATCH, hole.to - hole.from + 1), 1] : [1]) {
@@ -173,7 +182,7 @@ export class Refill {
     });
     if (set) verifyCommit(genesisHash, set, height, id, commit);
     await store.fill({ block, commit });
-    if ((await store.receipts(height)) === undefined) {
+    if (height >= store.base() && (await store.receipts(height)) === undefined) {
       log.warn(
         { height },
         "a lost block is back without its receipts: what came of its transactions can't be asked here any more",

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { ContainerType } from "@chainsafe/ssz";
 import type { Engine } from "../consensus/engine/engine.ts";
 import type { EngineLog } from "../consensus/engine/types.ts";
@@ -16,11 +17,28 @@ const MAX_BATCH_BYTES = 64 * 1024 * 1024;
 
 export const BlocksRequest = new ContainerType({ from: U53, count: U32 }, { typeName: "BlocksRequest" });
 
+/** Blocks that a fresh node rather replays than take a snapshot: a few seconds of work. */
+const WORTH_A_SNAPSHOT = 512;
+/** For more peers to say where they are, before sources of a snapshot are chosen. */
+const GATHER_MS = 1_000;
+
+const FORGED = ["INVALID_BLOCK", "BAD_COMMIT", "NOT_TRUSTED"];
+
 export type SyncDeps = {
   readonly network: Network;
   readonly engine: () => Engine;
   readonly certified: (height: number) => Promise<CertifiedBlock | undefined>;
   readonly log: EngineLog;
+  /**
+   * Takes a snapshot of at least height `from`; false if no peer gives one. Left out: all blocks are replayed.
+   * Rejects when the node must not go on.
+   */
+  readonly join?: (peers: () => readonly Peer[], from: number, signal: AbortSignal) => Promise<boolean>;
+  /** Before blocks of a peer are taken: throws if its chain is not the trusted one. */
+  readonly lead?: (peer: Peer, signal: AbortSignal) => Promise<void>;
+  /** A peer is far ahead of this node. */
+  readonly far?: (height: number) => void;
+  readonly fatal?: (error: unknown) => void;
 };
 
 export class Sync {
@@ -29,6 +47,8 @@ export class Sync {
   readonly #claims = new Map<Peer, number>();
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
+  /** Whether a snapshot has been asked for. */
+  #tried = false;
 
   constructor(deps: SyncDeps) {
     this.#deps = deps;
@@ -64,9 +84,31 @@ export class Sync {
     this.#claims.set(peer, height);
     if (this.#running || this.#abort.signal.aborted) return;
     if (height <= this.#deps.engine().head.height + 1) return;
-    this.#running = this.#catchUp().finally(() => {
-      this.#running = undefined;
-    });
+    this.#deps.far?.(height);
+    this.#running = this.#join()
+      .then((goOn) => (goOn ? this.#catchUp() : undefined))
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  /** A fresh node that is far behind takes a snapshot, if it can. False when the node must not go on. */
+  async #join(): Promise<boolean> {
+    const { join, engine, log, fatal } = this.#deps;
+    const { signal } = this.#abort;
+    const far = () => [...this.#claims].filter(([, height]) => height >= WORTH_A_SNAPSHOT).map(([peer]) => peer);
+    if (!join || this.#tried || engine().head.height > 0 || far().length === 0) return true;
+    this.#tried = true;
+    try {
+      await sleep(GATHER_MS, undefined, { signal });
+      if (await join(far, WORTH_A_SNAPSHOT, signal)) log.info({ height: engine().head.height }, "took a snapshot");
+      else log.info({}, "no peer gives a snapshot: all blocks are replayed");
+    } catch (error) {
+      if (signal.aborted) return false;
+      fatal?.(error);
+      return false;
+    }
+    return !signal.aborted;
   }
 
   async #catchUp(): Promise<void> {
@@ -77,13 +119,14 @@ export class Sync {
       const source = sources.sort((a, b) => b[1] - a[1])[0]?.[0];
       if (source === undefined) return;
       try {
+        await this.#deps.lead?.(source, this.#abort.signal);
         const got = await this.#pull(source, next);
         // It claimed blocks that it does not serve: another one may.
         if (got === 0) this.#claims.delete(source);
       } catch (error) {
         this.#claims.delete(source);
         if (this.#abort.signal.aborted) return;
-        const forged = isPoflError(error, "INVALID_BLOCK") || isPoflError(error, "BAD_COMMIT");
+        const forged = FORGED.some((code) => isPoflError(error, code));
         if (forged || isPoflError(error, "BAD_ENCODING")) network.report(source, "reject");
         log.warn(
           { peer: source, height: next },

@@ -146,9 +146,40 @@ export class Engine {
     if (!this.#run.ctx.task) this.#run.begin();
   }
 
+  /**
+   * Goes on from a head that was verified elsewhere, a snapshot's, once `store` has kept it. False if there is a chain here already.
+   * An error of `store` is fatal, as with a block.
+   */
+  async adopt(head: Head, store: () => Promise<void>): Promise<boolean> {
+    while (this.#applying) await this.#applying;
+    if (this.#stopped || this.#head.height > 0) return false;
+    this.#applying = store()
+      .then(() => {
+        this.#run.close();
+        this.#head = head;
+        this.#model = undefined;
+        this.#run = this.#newRun();
+      })
+      .catch((error) => {
+        this.#deps.fatal(error);
+        this.#stopped = true;
+      })
+      .finally(() => {
+        this.#applying = undefined;
+        if (!this.#stopped) this.#begin(true, true);
+      });
+    await this.#applying;
+    return !this.#stopped;
+  }
+
   /** A block decided here, or by others (`followed`). */
   #apply(derived: Derived, commit: Commit, followed = false): void {
     if (this.#applying || this.#stopped) return;
+    if (this.#deps.allowed?.(derived.block.header.height, derived.id) === false) {
+      const { height } = derived.block.header;
+      this.#deps.log.warn({ height }, "a block that was decided is not known to lie below the trusted one: not taken");
+      return;
+    }
     this.#applying = this.#store(derived, commit)
       .catch((error) => {
         this.#deps.fatal(error);
@@ -200,6 +231,7 @@ export class Engine {
     while (this.#applying) await this.#applying;
     const { ctx } = this.#run;
     if (this.#stopped || block.header.height !== ctx.height) return false;
+    if (this.#deps.allowed?.(ctx.height, blockId(block.header)) === false) return false;
     verifyCommit(ctx.genesisHash, ctx.validators, ctx.height, blockId(block.header), commit);
     const derived = validateBlock(ctx, block, { from: "certificate", result: block.learning[0]?.result });
     this.#apply(derived, commit, true);

@@ -33,6 +33,8 @@ export type EngineDeps = {
   readonly commit: (applied: Applied) => Promise<void>;
   /** A final block by height, for a peer that is one behind. */
   readonly certified: (height: number) => Promise<CertifiedBlock | undefined>;
+  /** Whether a block may be taken for final here: below a trusted one only those are that lead to it. Left out: all may. */
+  readonly allowed?: (height: number, id: Hash) => boolean;
   /** A peer says that it works on a height beyond the next one. */
   readonly behind: (peer: string, height: number) => void;
   readonly log: EngineLog;

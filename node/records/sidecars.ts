@@ -193,6 +193,11 @@ export class Sidecars {
     if (more || !this.#cancelRetry) this.#fillSoon();
   }
 
+  /** The state is another one, and not by a block: what it wants is asked for as soon as a block has become final. */
+  onSnapshot(): void {
+    for (const beside of wantedBy(this.#deps.state())) this.#miss(beside);
+  }
+
   /** Makes loose files, and those of the given records, what the state says. */
   async #settle(records: readonly Hash[], staged: (place: Place) => boolean): Promise<void> {
     const { files, state } = this.#deps;

@@ -6,6 +6,7 @@ import type { StoredHead } from "./holes.ts";
 import { KEY_BYTES, keyText, LAYOUT_VERSION, LOST_RECEIPTS, layout } from "./layout.ts";
 import { number, readHead, readState } from "./read.ts";
 import { openRecord, type Records } from "./records.ts";
+import { readBase } from "./restore.ts";
 
 /**
  * Looks at everything in a database and names all that is not as it must be. It knows the shape of the data, no rules of the chain: whether
@@ -47,6 +48,8 @@ class Checker {
   more = 0;
   readonly counts = { records: 0, bytes: 0, blocks: 0, transactions: 0, lostReceipts: 0, ids: 0, txs: 0 };
   readonly #seen = new Set<string>();
+  /** Of the snapshot that the home began with: what is below it may be missing, in one piece from the bottom. */
+  base = 0;
   /** Heights whose block can't be read: what else names them says nothing. */
   readonly #gone = new Set<number>();
 
@@ -115,6 +118,11 @@ class Checker {
     for (let height = head.height; height > 0; height--) {
       onProgress(height, head.height);
       const key = layout.block(height);
+      if (height < this.base && !(await this.#disk.db.get(key))) {
+        this.#gone.add(height);
+        expected = undefined;
+        continue;
+      }
       const remedy = height < head.height ? REFILL : REFETCH;
       const certified = await this.read(key, height, (v) => decode(CertifiedBlock, v), remedy);
       const header = certified?.block.header;
@@ -165,8 +173,8 @@ class Checker {
       this.found(key, "are not those of the block's transactions", height);
     }
     const set = sets.findLast((s) => s.from <= height);
-    if (!set) this.found(layout.validators(height), "no validator set is stored for it", height);
-    else if (!bytesEqual(set.root, header.validatorsRoot)) {
+    if (!set && height >= this.base) this.found(layout.validators(height), "no validator set is stored for it", height);
+    else if (set && !bytesEqual(set.root, header.validatorsRoot)) {
       this.found(layout.validators(set.from), `is not the validator set of block ${height}`, height);
     }
   }
@@ -268,6 +276,7 @@ export async function checkRecords(
     return undefined;
   });
   await checker.all(head);
+  checker.base = await readBase(disk).catch(() => 0);
   if (head) {
     const header = await checker.chain(head, onProgress);
     await checker.indexes();

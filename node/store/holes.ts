@@ -8,7 +8,11 @@ import type { Records } from "./records.ts";
 
 export type StoredHead = { readonly height: number; readonly id: Hash };
 /** Heights of which the block is missing, damaged, or not the parent of the one above. Inclusive. */
-export type Hole = { readonly from: number; readonly to: number; readonly why: "missing" | "damaged" | "not linked" };
+export type Hole = {
+  readonly from: number;
+  readonly to: number;
+  readonly why: "missing" | "damaged" | "not linked" | "before the snapshot";
+};
 
 const HEADER_BYTES = Header.fixedSize as number;
 /** CertifiedBlock = two offsets, then the Block, which begins with its Header. */
@@ -17,15 +21,20 @@ const HEADER_AT = 8;
 /** Where a walk begins, or ended: the next block down, and its id if the one above could name it. */
 export type WalkPoint = { readonly height: number; readonly id: Hash | undefined };
 
-/**
- * Walks down over `depth` blocks, expecting of each the id that the one above names as its parent.
- * @param goOn asked before each block; false ends the walk there
- */
+export type Walk = {
+  /** Blocks to look at; left out = all. */
+  readonly depth?: number | undefined;
+  /** Blocks below were not here when the home began. */
+  readonly base: number;
+  /** Asked before each block; false ends the walk there. */
+  readonly goOn?: (() => boolean) | undefined;
+};
+
+/** Walks down, expecting of each block the id that the one above names as its parent. */
 export async function findHoles(
   disk: Records,
   start: WalkPoint,
-  depth: number,
-  goOn: () => boolean = () => true,
+  { depth = Number.POSITIVE_INFINITY, base, goOn = () => true }: Walk,
 ): Promise<{ readonly holes: Hole[]; readonly below: WalkPoint }> {
   const holes: { from: number; to: number; why: Hole["why"] }[] = [];
   let expected = start.id;
@@ -35,7 +44,7 @@ export async function findHoles(
     let header: Header | undefined;
     try {
       header = await readHeader(disk, height);
-      if (!header) why = "missing";
+      if (!header) why = height < base ? "before the snapshot" : "missing";
       else if (header.height !== height || (expected && !bytesEqual(blockId(header), expected))) why = "not linked";
     } catch (error) {
       if (!(error instanceof PoflError) || error.code !== "CORRUPT_RECORD") throw error;

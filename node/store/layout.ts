@@ -9,6 +9,7 @@ import type { ListName, PerList } from "../../vm/view.ts";
  * | G                  | genesis hash                           | once, with V and the genesis state   |
  * | V                  | LAYOUT_VERSION (u32)                   | once                                 |
  * | H                  | height (u64), block id                 | every block; height 0 at genesis     |
+ * | B                  | height (u64) of the snapshot           | once, by a home that began with one  |
  * | b height(8)        | SSZ CertifiedBlock                     | every block                          |
  * | r height(8)        | SSZ ReceiptList, or LOST_RECEIPTS      | every block                          |
  * | i block id(32)     | height (u64)                           | every block                          |
@@ -34,6 +35,7 @@ export const LOST_RECEIPTS: Uint8Array = Uint8Array.of(0);
 const GENESIS = 0x47;
 const VERSION = 0x56;
 const HEAD = 0x48;
+const BASE = 0x42;
 const BLOCK = 0x62;
 const RECEIPTS = 0x72;
 const ID = 0x69;
@@ -52,7 +54,7 @@ const TABLES: PerList<number> = {
 
 /** Bytes of a key, by its letter: whatever else is in a database is damage. */
 export const KEY_BYTES: ReadonlyMap<number, number> = new Map<number, number>([
-  ...[GENESIS, VERSION, HEAD, SINGLES].map((letter): [number, number] => [letter, 1]),
+  ...[GENESIS, VERSION, HEAD, BASE, SINGLES].map((letter): [number, number] => [letter, 1]),
   ...[BLOCK, RECEIPTS, VALIDATORS].map((letter): [number, number] => [letter, 9]),
   ...[ID, TX].map((letter): [number, number] => [letter, 33]),
   ...Object.values(TABLES).map((letter): [number, number] => [letter, 5]),
@@ -76,6 +78,7 @@ export const layout = {
   genesis: Uint8Array.of(GENESIS),
   version: Uint8Array.of(VERSION),
   head: Uint8Array.of(HEAD),
+  base: Uint8Array.of(BASE),
   singles: Uint8Array.of(SINGLES),
   block: (height: number) => u64(BLOCK, height),
   receipts: (height: number) => u64(RECEIPTS, height),

@@ -19,12 +19,15 @@ import { findHoles, type Hole, holeError, readHeader, type StoredHead, type Walk
 import { LAYOUT_VERSION, LOST_RECEIPTS, layout } from "./layout.ts";
 import { headBytes, number, readHead, readState } from "./read.ts";
 import { corruptRecord, type Put, Records } from "./records.ts";
+import { type Certificate, readBase, readCertificate, type Snapshot, snapshotPuts } from "./restore.ts";
 
 export type TxPlace = { readonly height: number; readonly index: number };
 /** The final chain and the state at its head. Reads give undefined for what is not there, and for blocks in a hole. */
 export interface Store {
   /** The last final block; height 0 with an all-zero id at genesis. */
   head(): StoredHead;
+  /** Height of the snapshot that this home began with, 0 if it replayed all: blocks below it may not be here yet. */
+  base(): number;
   /** Holes that were found and are not filled yet, highest first; only with `acceptHoles`. */
   holes(): readonly Hole[];
   /**
@@ -39,6 +42,8 @@ export interface Store {
   blockByHash(id: Hash): Promise<Block | undefined>;
   heightOf(id: Hash): Promise<number | undefined>;
   commit(height: number): Promise<Commit | undefined>;
+  /** Header and certificate, without decoding the rest of the block. */
+  certificate(height: number): Promise<Certificate | undefined>;
   /** Undefined also where they are known to be lost: of a block that was put back into a hole without them. */
   receipts(height: number): Promise<Receipt[] | undefined>;
   /** The validators that decided a stored height. */
@@ -62,6 +67,12 @@ export interface Store {
     changes: StateChanges,
     validators: readonly Validator[],
   ): Promise<void>;
+  /**
+   * Begins an empty store with a block, the state after it, and the validator sets from their heights on, all verified; in one synced batch. What was
+   * before the block is unknown then, and so are its receipts.
+   * @throws PoflError NOT_EMPTY when there is a chain already; the errors of `append`
+   */
+  restore(snapshot: Snapshot): Promise<void>;
   /**
    * Puts back a block into the top of the highest hole; its body and certificate must have been verified. Receipts that outlived the block stay;
    * of others it is noted that they are lost: only the state before the block could tell them.
@@ -109,10 +120,11 @@ export async function openStore(db: Database, options: StoreOptions): Promise<St
       );
     }
     const head = await readHead(disk);
-    const { holes, below } = await findHoles(disk, head, options.depth ?? 1000);
-    const first = holes[0];
+    const base = await readBase(disk);
+    const { holes, below } = await findHoles(disk, head, { depth: options.depth ?? 1000, base });
+    const first = holes.find((hole) => hole.why !== "before the snapshot");
     if (first && (!options.acceptHoles || first.to === head.height)) throw holeError(options.path, holes, head);
-    return new LevelStore(disk, head, holes, below);
+    return new LevelStore(disk, head, base, holes, below);
   } catch (error) {
     await db.close().catch(() => {});
     throw databaseError(error, options.path);
@@ -143,13 +155,15 @@ class LevelStore implements Store {
   #head: StoredHead;
   /** Of the set stored last; undefined after opening, when the next block stores its set again. */
   #validatorsRoot: string | undefined;
+  #base: number;
   #holes: Hole[];
   /** Down to where the links have not been looked at yet. */
   #below: WalkPoint;
 
-  constructor(disk: Records, head: StoredHead, holes: Hole[], below: WalkPoint) {
+  constructor(disk: Records, head: StoredHead, base: number, holes: Hole[], below: WalkPoint) {
     this.#disk = disk;
     this.#head = head;
+    this.#base = base;
     this.#holes = holes;
     this.#below = below;
   }
@@ -158,12 +172,16 @@ class LevelStore implements Store {
     return this.#head;
   }
 
+  base(): number {
+    return this.#base;
+  }
+
   holes(): readonly Hole[] {
     return this.#holes;
   }
 
   async walkOn(goOn?: () => boolean): Promise<void> {
-    const { holes, below } = await findHoles(this.#disk, this.#below, Number.POSITIVE_INFINITY, goOn);
+    const { holes, below } = await findHoles(this.#disk, this.#below, { base: this.#base, goOn });
     this.#holes.push(...holes);
     this.#below = below;
   }
@@ -184,6 +202,10 @@ class LevelStore implements Store {
 
   async commit(height: number): Promise<Commit | undefined> {
     return (await this.certified(height))?.commit;
+  }
+
+  async certificate(height: number): Promise<Certificate | undefined> {
+    return this.#lost(height) ? undefined : readCertificate(this.#disk, height);
   }
 
   async header(height: number): Promise<Header | undefined> {
@@ -266,6 +288,25 @@ class LevelStore implements Store {
     await this.#disk.write(puts);
     this.#head = head;
     this.#validatorsRoot = root;
+  }
+
+  async restore(snapshot: Snapshot): Promise<void> {
+    if (this.#head.height > 0) {
+      throw new PoflError("NOT_EMPTY", `${this.#disk.path} holds a chain of ${this.#head.height} blocks already`);
+    }
+    const { certified } = snapshot;
+    const { height } = certified.block.header;
+    const head = { height, id: blockId(certified.block.header) };
+    await this.#disk.write([
+      ...blockPuts(certified, head.id),
+      ...snapshotPuts(snapshot),
+      [layout.receipts(height), LOST_RECEIPTS],
+      [layout.head, headBytes(head)],
+    ]);
+    this.#head = head;
+    this.#base = height;
+    this.#below = { height: 0, id: undefined };
+    if (height > 1) this.#holes = [{ from: 1, to: height - 1, why: "before the snapshot" }];
   }
 
   async fill(certified: CertifiedBlock): Promise<void> {

@@ -60,6 +60,7 @@ function refillOf(store: Store, made: World, peers: Record<string, Serve>) {
     store,
     network,
     genesisHash: made.hash,
+    busy: () => false,
     timer: (_ms, act) => {
       timers.push(act);
       return () => {};
@@ -119,7 +120,7 @@ test("lost, damaged and foreign blocks come back byte for byte past liars, and t
   assert.equal(fatal, []);
   assert.equal([...new Set(reports)].sort(), ["body reject", "other reject", "shifted reject"]);
   assert.ok(
-    log.some((line) => /lost blocks are fetched.*10 \(damaged\), 8 \(damaged\), 3 to 5 \(missing\)/.test(line)),
+    log.some((line) => /lost blocks, which are fetched.*10 \(damaged\), 8 \(damaged\), 3 to 5 \(missing\)/.test(line)),
   );
   await refill.stop();
 

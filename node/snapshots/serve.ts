@@ -1,0 +1,107 @@
+import type { Head } from "../../consensus/block/context.ts";
+import { lightBlock } from "../../consensus/light/chain.ts";
+import type { Genesis } from "../../genesis/genesis.ts";
+import type { Network } from "../../p2p/types.ts";
+import { type LightBlock, LightBlocks, MAX_LIGHT_BLOCKS, type Validator, ValidatorSet } from "../../types/block.ts";
+import { bytesEqual, decode } from "../../types/primitives.ts";
+import { pieceOf, StatePiece, StateTop, topOf } from "../../vm/snapshot.ts";
+import type { State } from "../../vm/state.ts";
+import { validatorSet } from "../../vm/validators.ts";
+import type { Store } from "../store/store.ts";
+import {
+  decodeQuestion,
+  HEADERS_PROTOCOL,
+  HeadersWanted,
+  MAX_HEADERS,
+  Offers,
+  type Question,
+  SNAPSHOT_PROTOCOL,
+} from "./wire.ts";
+
+/**
+ * States for nodes that join: those of the last heights divisible by SNAPSHOT_EVERY, so that many peers have the same ones, and the one
+ * that this node started with. A state is immutable and shares all but its changes with the next, so that keeping some costs little and a
+ * piece of one is never mixed with another. A joiner has three times SNAPSHOT_EVERY heights to take it (40 s at 20 blocks a second, 13
+ * minutes at one) and as much to replay afterwards, two or three seconds.
+ */
+export const SNAPSHOT_EVERY = 256;
+const KEPT = 4;
+
+export class Snapshots {
+  readonly #store: Store;
+  readonly #genesis: Genesis;
+  #head: Head;
+  /** Oldest first. */
+  #kept: State[] = [];
+
+  /** @param head that the node starts with */
+  constructor(store: Store, genesis: Genesis, head: Head) {
+    this.#store = store;
+    this.#genesis = genesis;
+    this.#head = head;
+    this.#keep(head);
+  }
+
+  async serve(network: Pick<Network, "serve">): Promise<void> {
+    const own = this;
+    await network.serve(HEADERS_PROTOCOL, (_peer, request) => own.#headers(request));
+    await network.serve(SNAPSHOT_PROTOCOL, async function* (_peer, request) {
+      const answer = await own.#answer(decodeQuestion(request));
+      if (answer) yield answer;
+    });
+  }
+
+  /** A block became final, or a snapshot was taken over. */
+  onHead(head: Head): void {
+    const jumped = head.height !== this.#head.height + 1;
+    this.#head = head;
+    if (jumped || head.height % SNAPSHOT_EVERY === 0) this.#keep(head);
+  }
+
+  #keep({ height, state }: Head): void {
+    if (height === 0) return;
+    this.#kept = [...this.#kept, state].slice(-KEPT);
+  }
+
+  async #answer(question: Question): Promise<Uint8Array | undefined> {
+    if (question.kind === "offers") return Offers.serialize(this.#kept.map((s) => s.height).reverse());
+    if (question.kind === "validators") {
+      const set = await this.validators(question.height);
+      return set && ValidatorSet.serialize([...set]);
+    }
+    const state = this.#kept.find((s) => s.height === question.height);
+    if (!state) return undefined;
+    if (question.kind === "top") return StateTop.serialize(topOf(state));
+    const piece = pieceOf(state, question.piece);
+    return piece && StatePiece.serialize(piece);
+  }
+
+  async *#headers(request: Uint8Array): AsyncGenerator<Uint8Array> {
+    const { from, count } = decode(HeadersWanted, request);
+    let batch: LightBlock[] = [];
+    for (let height = from; height < from + Math.min(count, MAX_HEADERS); height++) {
+      const block = await this.light(height);
+      if (!block) break;
+      batch.push(block);
+      if (batch.length < MAX_LIGHT_BLOCKS) continue;
+      yield LightBlocks.serialize(batch);
+      batch = [];
+    }
+    if (batch.length > 0) yield LightBlocks.serialize(batch);
+  }
+
+  /** Undefined if the block, or who follows on its validators, is not here. */
+  async light(height: number): Promise<LightBlock | undefined> {
+    const found = await this.#store.certificate(height);
+    if (!found) return undefined;
+    const { header, commit } = found;
+    if (bytesEqual(header.validatorsRoot, header.nextValidatorsRoot)) return { header, commit, next: [] };
+    const next = await this.validators(height + 1);
+    return next && lightBlock(header, commit, next);
+  }
+
+  async validators(height: number): Promise<readonly Validator[] | undefined> {
+    if (height === this.#head.height + 1) return validatorSet(this.#head.state, this.#genesis);
+    return this.#store.validators(height);
+  }
+}
