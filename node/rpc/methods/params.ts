@@ -38,7 +38,14 @@ export function stored<T>(value: T | undefined, what: string, height: Height): T
 }
 
 export async function headerAt(context: NodeContext, height: Height): Promise<{ id: Hash; header: Header }> {
-  const header = stored(await context.store.header(height), "the block", height);
+  const { store } = context;
+  const found = await store.header(height);
+  if (!found && height < store.base()) {
+    throw notFound(
+      `block ${height} is not here yet: this node began with a snapshot of height ${store.base()}, and fetches what was before from peers`,
+    );
+  }
+  const header = stored(found, "the block", height);
   return { id: blockId(header), header };
 }
 
