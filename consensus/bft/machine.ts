@@ -232,7 +232,9 @@ export class Bft {
         text: "two blocks have a proof-of-lock in one round: more than a third is faulty",
       });
     }
-    const free = this.locked === undefined || holds || (validRound >= 0 && this.locked.round <= validRound);
+    // Stricter than lines 23 and 29, which let a node prevote what it holds whatever the proposal's validRound: then a precommit for
+    // one block and a later prevote for another would prove nothing, since a lock between them could excuse it (docs/adr/0011).
+    const free = this.locked === undefined || (validRound >= 0 && this.locked.round <= validRound);
     if (!free) {
       this.#prevote(ZERO_HASH, validRound);
       return true;

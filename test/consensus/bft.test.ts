@@ -161,6 +161,16 @@ test("L28: a stale or missing proof-of-lock does not free the lock, a newer one 
   ]);
 });
 
+test("locked twice: an older proof-of-lock does not free the lock, for the block that is held neither", () => {
+  const bft = lockedOnV();
+  feed(bft, valid(W), propose(1, W, 1), ...[0, 1, 2].map((i) => prevote(1, W, i)), timeout("precommit", 1));
+  assert.equal(bft.locked, { round: 1, id: W });
+  feed(bft, timeout("propose", 2), ...[0, 1, 2].map((i) => prevote(2, V, i, 0)), timeout("precommit", 2));
+  assert.equal(bft.locked, { round: 2, id: V });
+  assert.equal(feed(bft, timeout("precommit", 3), propose(4, V, 0, 0)), ["prevote nil @4"]);
+  assert.equal(feed(bft, timeout("precommit", 4), propose(5, V, 1, 2)), ["prevote V @5"]);
+});
+
 test("L44: a polka for nil precommits nil and keeps the lock", () => {
   const bft = lockedOnV();
   const votes = feed(bft, timeout("propose", 1), prevote(1, ZERO_HASH, 0), prevote(1, ZERO_HASH, 1));
