@@ -1,6 +1,7 @@
 import { ContainerType, ListCompositeType, type Type, type ValueOf } from "@chainsafe/ssz";
 import { CertifiedBlock } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
+import { Evidence } from "../types/evidence.ts";
 import { MAX_BLOCK_BYTES, MAX_VALIDATORS } from "../types/limits.ts";
 import { Bool, Bytes32, Bytes80, bytesUpTo, decode, U32, U53 } from "../types/primitives.ts";
 import { Reveal, SignedAttestation, SignedClosing, SignedPledge } from "../types/round.ts";
@@ -70,6 +71,7 @@ const TYPES = {
   /** The decided block with its certificate, for a peer that is one height behind. */
   final: CertifiedBlock,
   beacon: Beacon,
+  evidence: Evidence,
 } as const;
 
 export type MessageKind = keyof typeof TYPES;

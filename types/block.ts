@@ -1,9 +1,10 @@
 import { ContainerType, ListCompositeType, type ValueOf } from "@chainsafe/ssz";
+import { Evidence } from "./evidence.ts";
 import { MAX_EVIDENCE_PER_BLOCK, MAX_TXS_PER_BLOCK, MAX_VALIDATORS } from "./limits.ts";
 import { Bytes20, Bytes32, Bytes80, type Hash, U32, U53, U64 } from "./primitives.ts";
 import { Learning, Metrics, RoundResult, SignedAttestation } from "./round.ts";
 import { Tx } from "./tx.ts";
-import { Commit, DoubleVote } from "./vote.ts";
+import { Commit } from "./vote.ts";
 
 export const Validator = new ContainerType(
   {
@@ -57,7 +58,7 @@ export const Header = new ContainerType(
 );
 
 export const TxList = new ListCompositeType(Tx, MAX_TXS_PER_BLOCK);
-export const EvidenceList = new ListCompositeType(DoubleVote, MAX_EVIDENCE_PER_BLOCK);
+export const EvidenceList = new ListCompositeType(Evidence, MAX_EVIDENCE_PER_BLOCK);
 export const AttestationList = new ListCompositeType(SignedAttestation, MAX_VALIDATORS);
 
 export const Block = new ContainerType(

@@ -43,7 +43,7 @@ export const Miner = new ContainerType(
     jailed: Bool,
     /** First height at which `unjail` is allowed. */
     jailedUntil: U53,
-    /** Heights within the evidence window whose double vote was punished: each is punished once. */
+    /** Heights within the evidence window for which it was punished: each once, whatever it did there. */
     slashed: new ListBasicType(U53, MAX_SLASHED_HEIGHTS),
     /** Consecutive proposals missed in round 0. */
     missed: U32,

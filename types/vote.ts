@@ -55,16 +55,9 @@ export const Commit = new ContainerType(
   { typeName: "Commit" },
 );
 
-/** Two votes of one key for one (height, round, type) and different blocks. */
-export const DoubleVote = new ContainerType(
-  { consensusKey: Bytes32, first: SignedVote, second: SignedVote },
-  { typeName: "DoubleVote" },
-);
-
 export type Vote = ValueOf<typeof Vote>;
 export type SignedVote = ValueOf<typeof SignedVote>;
 export type Proposal = ValueOf<typeof Proposal>;
 export type SignedProposal = ValueOf<typeof SignedProposal>;
 export type CommitSignature = ValueOf<typeof CommitSignature>;
 export type Commit = ValueOf<typeof Commit>;
-export type DoubleVote = ValueOf<typeof DoubleVote>;

@@ -1,11 +1,11 @@
 import type { Genesis } from "../genesis/genesis.ts";
 import type { Receipt, Validator } from "../types/block.ts";
 import { PoflError } from "../types/errors.ts";
+import type { Evidence } from "../types/evidence.ts";
 import { MAX_RECORD_BYTES_PER_BLOCK } from "../types/limits.ts";
 import { type Address, bytesEqual, type Hash, type Height, toHex } from "../types/primitives.ts";
 import type { Learning, Metrics } from "../types/round.ts";
 import { type Tx, typedPayload } from "../types/tx.ts";
-import type { DoubleVote } from "../types/vote.ts";
 import type { Draft } from "./draft.ts";
 import { punish } from "./evidence.ts";
 import { jailAbsent } from "./jail.ts";
@@ -31,7 +31,7 @@ export type BlockInput = {
   readonly learning: Learning | undefined;
   /** Attested medians of the model before this round; `n` = 0 where none was attested. */
   readonly metrics: Metrics;
-  readonly evidence: readonly DoubleVote[];
+  readonly evidence: readonly Evidence[];
   /** Committee members whose attestation is included. */
   readonly committee: readonly Address[];
   /** Round in which the block was built. */

@@ -1,3 +1,4 @@
+import type { OffenceOf } from "../../types/evidence.ts";
 import { bytesEqual, type Hash, ZERO_HASH } from "../../types/primitives.ts";
 import {
   type Commit,
@@ -7,6 +8,7 @@ import {
   type SignedVote,
   type VoteType,
 } from "../../types/vote.ts";
+import { proposalOffence, voteOffence } from "../../vm/offences.ts";
 import type { BftConfig, BftEffect, BftEvent, Step, TimeoutKind } from "./types.ts";
 import { idKey, isNil, Power, RoundVotes } from "./votes.ts";
 
@@ -17,6 +19,7 @@ import { idKey, isNil, Power, RoundVotes } from "./votes.ts";
 const FUTURE_ROUNDS_PER_VALIDATOR = 2;
 
 type Verdict = { readonly valid: boolean; readonly builtRound: number };
+type BftOffence = OffenceOf<"double-vote" | "double-proposal" | "amnesia">;
 type Mark = { readonly round: number; readonly id: Hash };
 
 /** One height of Tendermint. Feed it events in any order; it answers each with the effects that follow. */
@@ -99,7 +102,12 @@ export class Bft {
   #onProposal(proposal: SignedProposal): void {
     const { round, proposer, validRound } = proposal.message;
     if (proposer !== this.config.proposer(round) || validRound > round) return;
-    if (this.#proposals.has(round) || !this.#admitFuture(round, proposer)) return;
+    const known = this.#proposals.get(round);
+    if (known) {
+      this.#accuse(proposalOffence(known, proposal));
+      return;
+    }
+    if (!this.#admitFuture(round, proposer)) return;
     this.#proposals.set(round, proposal);
     this.#round(round).sender(proposer);
   }
@@ -108,8 +116,26 @@ export class Bft {
     const { round, validator, type } = vote.message;
     if (type !== PREVOTE && type !== PRECOMMIT) return;
     if (this.config.validators[validator] === undefined || !this.#admitFuture(round, validator)) return;
-    const { conflict } = this.#round(round).add(vote);
-    if (conflict) this.#out.push({ type: "equivocation", first: conflict, second: vote });
+    const amnesia = this.offence(vote);
+    const { added, conflict } = this.#round(round).add(vote);
+    if (conflict) this.#accuse(voteOffence(conflict, vote));
+    else if (added) this.#accuse(amnesia);
+  }
+
+  #accuse(offence: BftOffence | undefined): void {
+    if (offence) this.#out.push({ type: "offence", offence });
+  }
+
+  /** What a vote proves together with the first votes of its validator in each round. */
+  offence(vote: SignedVote): BftOffence | undefined {
+    for (const votes of this.#votes.values()) {
+      for (const type of [PREVOTE, PRECOMMIT] as const) {
+        const other = votes.votes(type)[vote.message.validator];
+        const offence = other && voteOffence(other, vote);
+        if (offence) return offence;
+      }
+    }
+    return undefined;
   }
 
   /** Keeps the newest few future rounds of each validator; false when this one is older than those. */

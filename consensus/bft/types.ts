@@ -1,4 +1,5 @@
 import type { Validator } from "../../types/block.ts";
+import type { Offence } from "../../types/evidence.ts";
 import type { Hash } from "../../types/primitives.ts";
 import type { Commit, SignedProposal, SignedVote, VoteType } from "../../types/vote.ts";
 
@@ -55,7 +56,7 @@ export type BftEffect =
   /** The value matters now: find the block (pull it if need be) and answer with a verdict. */
   | { readonly type: "judge"; readonly blockId: Hash }
   | { readonly type: "decide"; readonly blockId: Hash; readonly commit: Commit }
-  /** Two votes of one validator that contradict each other. */
-  | { readonly type: "equivocation"; readonly first: SignedVote; readonly second: SignedVote }
+  /** Two messages of one validator that no correct one signs both. */
+  | { readonly type: "offence"; readonly offence: Offence }
   /** The lock rule met a state that only more than f faults can produce. */
   | { readonly type: "alarm"; readonly text: string };

@@ -2,8 +2,16 @@ import { verifyVote } from "../../crypto/domain.ts";
 import type { Validator } from "../../types/block.ts";
 import { PoflError } from "../../types/errors.ts";
 import { bytesEqual, type Hash } from "../../types/primitives.ts";
-import { type Commit, PRECOMMIT } from "../../types/vote.ts";
+import { type Commit, PRECOMMIT, type SignedVote } from "../../types/vote.ts";
 import { Power } from "../bft/votes.ts";
+
+/** The votes that a certificate is made of. */
+export function precommitsOf({ height, round, blockId, signatures }: Commit): SignedVote[] {
+  return signatures.map(({ validator, time, signature }) => ({
+    message: { type: PRECOMMIT, height, round, blockId, validRound: 0, time, validator },
+    signature,
+  }));
+}
 
 /**
  * Checks a certificate: precommits of one round for `blockId` from more than two thirds of the power of `validators`,
@@ -25,12 +33,12 @@ export function verifyCommit(
   const power = new Power(validators);
   let signed = 0n;
   let previous = -1;
-  for (const { validator, time, signature } of commit.signatures) {
+  for (const vote of precommitsOf(commit)) {
+    const { validator } = vote.message;
     if (validator <= previous) refuse("validators are not strictly ascending");
     previous = validator;
     const key = validators[validator]?.consensusKey ?? refuse(`there is no validator ${validator}`);
-    const message = { type: PRECOMMIT, height, round: commit.round, blockId, validRound: 0, time, validator };
-    if (!verifyVote(genesisHash, key, { message, signature })) refuse(`the signature of validator ${validator} is bad`);
+    if (!verifyVote(genesisHash, key, vote)) refuse(`the signature of validator ${validator} is bad`);
     signed += power.each[validator] as bigint;
   }
   if (!power.quorum(signed)) refuse(`${signed} of ${power.total} power signed, more than two thirds are needed`);

@@ -9,11 +9,12 @@ import {
   ValidatorSet,
 } from "../../types/block.ts";
 import { isPoflError } from "../../types/errors.ts";
+import type { Evidence } from "../../types/evidence.ts";
 import { bytesEqual, type Hash, ZERO_HASH } from "../../types/primitives.ts";
 import { RecordLeaves } from "../../types/record.ts";
 import type { Metrics } from "../../types/round.ts";
 import type { Tx } from "../../types/tx.ts";
-import type { Commit, DoubleVote } from "../../types/vote.ts";
+import type { Commit } from "../../types/vote.ts";
 import { type BlockInput, type Executed, executeBlock } from "../../vm/execute.ts";
 import { madeRecords } from "../../vm/records.ts";
 import type { State } from "../../vm/state.ts";
@@ -37,7 +38,7 @@ export type BlockInputs = {
   readonly vrfProof: Uint8Array;
   readonly txs: Tx[];
   readonly learning: LearningInputs | undefined;
-  readonly evidence: DoubleVote[];
+  readonly evidence: Evidence[];
   readonly lastCommit: Commit;
 };
 

@@ -1,8 +1,6 @@
 import { beaconAlpha, vrfProve } from "../../crypto/vrf.ts";
 import { errorText, isPoflError } from "../../types/errors.ts";
-import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
-import type { DoubleVote } from "../../types/vote.ts";
-import { checkEvidence } from "../../vm/evidence.ts";
+import type { Evidence } from "../../types/evidence.ts";
 import type { HeightContext } from "../block/context.ts";
 import { type Derived, deriveBlock } from "../block/derive.ts";
 import { type LearningInputs, ROUND_WITHOUT_LEARNING } from "../block/inputs.ts";
@@ -16,7 +14,8 @@ export type BuilderHost = {
   readonly blocks: BlockPool;
   /** Undefined without a task; its answer is undefined while there are too few attestations. */
   readonly learning: (() => LearningInputs | undefined) | undefined;
-  readonly evidence: () => DoubleVote[];
+  /** What the block may carry: old faults may be punished already, or out of reach. */
+  readonly evidence: () => Evidence[];
   readonly built: (round: number, derived: Derived) => void;
   readonly closed: () => boolean;
 };
@@ -76,7 +75,7 @@ export class Builder {
           vrfProof: this.proof(),
           txs: this.#deps.pickTxs(),
           learning,
-          evidence: this.#admissible(),
+          evidence: this.#host.evidence(),
           lastCommit: ctx.parent.commit,
         },
         source,
@@ -94,20 +93,5 @@ export class Builder {
       }
       this.#deps.log.error({ err: error, height: ctx.height, round }, `could not build a block: ${errorText(error)}`);
     }
-  }
-
-  /** Evidence that this block may carry: old faults may be punished already, or out of reach. */
-  #admissible(): DoubleVote[] {
-    const { parent, genesis, genesisHash, height } = this.#ctx;
-    const good = this.#host.evidence().filter((evidence) => {
-      try {
-        checkEvidence(parent.state, evidence, genesis, genesisHash, height);
-        return true;
-      } catch (error) {
-        if (isPoflError(error)) return false;
-        throw error;
-      }
-    });
-    return good.slice(0, MAX_EVIDENCE_PER_BLOCK);
   }
 }

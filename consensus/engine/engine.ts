@@ -2,8 +2,11 @@ import { blobRoot } from "../../crypto/blob.ts";
 import { initialModel, storedCount } from "../../genesis/model.ts";
 import { blockId, type CertifiedBlock } from "../../types/block.ts";
 import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
+import type { Evidence } from "../../types/evidence.ts";
+import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
 import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
-import type { Commit, DoubleVote } from "../../types/vote.ts";
+import type { Commit } from "../../types/vote.ts";
+import type { Bft } from "../bft/machine.ts";
 import { idKey } from "../bft/votes.ts";
 import { verifyCommit } from "../block/commit.ts";
 import { type Head, heightContext } from "../block/context.ts";
@@ -11,6 +14,7 @@ import { type Derived, validateBlock } from "../block/derive.ts";
 import { decodeMessage, encodeMessage, type Message, type Status } from "../messages.ts";
 import { modelBytes, modelFromBytes } from "../round/model.ts";
 import { SignGuard } from "../signer.ts";
+import { EvidencePool } from "./evidence.ts";
 import { makeStatus, missingFrom } from "./exchange.ts";
 import { HeightRun } from "./height.ts";
 import { messageHeight, receive } from "./inbox.ts";
@@ -35,7 +39,9 @@ export class Engine {
   readonly #deps: EngineDeps;
   readonly #own: OwnMessages | undefined;
   readonly #wal: Wal;
-  readonly #evidence = new Map<string, DoubleVote>();
+  readonly #evidence: EvidencePool;
+  /** The vote on the head: the certificate in the next block may hold other precommits than were sent here. */
+  #lastVote: Bft | undefined;
   #head: Head;
   #run: HeightRun;
   #model: { root: string; value: Promise<Int32Array> } | undefined;
@@ -54,6 +60,7 @@ export class Engine {
     this.#deps = deps;
     this.#head = head;
     this.#wal = new Wal(deps.wal);
+    this.#evidence = new EvidencePool(deps.genesis, deps.genesisHash);
     const guard = new SignGuard(deps.signerLog);
     if (guard.height > head.height + 1) {
       // A database put back to an older copy, or one that lost its tail: nothing is signed again below that height.
@@ -104,8 +111,8 @@ export class Engine {
       own: this.#own,
       wal: this.#wal,
       model: () => this.model(),
-      evidence: () => [...this.#evidence.values()],
-      onEvidence: (e) => this.#evidence.set(`${idKey(e.consensusKey)}/${e.first.message.height}`, e),
+      evidence: () => this.#evidence.forBlock(this.#head.state),
+      onEvidence: (evidence) => this.#keep(evidence),
       decided: (derived, commit) => this.#apply(derived, commit),
     });
   }
@@ -210,16 +217,35 @@ export class Engine {
     this.#run.mark("stored");
     const timings = this.#run.timings();
     await this.#deps.commit({ certified, receipts: derived.receipts, parent: this.#head.state, head, timings });
+    this.#run.compare(derived.block, commit, this.#lastVote);
     this.#run.close();
     this.#head = head;
-    this.#pruneEvidence(derived);
+    this.#evidence.prune(head.state);
+    this.#lastVote = this.#run.bft;
     this.#run = this.#newRun();
+    // What was lost on the way, or came to a peer before it was at that height: until a block has it.
+    this.#sendEvidence((frame) => this.#deps.net.broadcast(frame));
   }
 
-  #pruneEvidence(derived: Derived): void {
-    for (const e of derived.block.evidence) this.#evidence.delete(`${idKey(e.consensusKey)}/${e.first.message.height}`);
-    const oldest = this.#head.height - this.#deps.genesis.consensus.evidenceWindow;
-    for (const [key, e] of this.#evidence) if (e.first.message.height < oldest) this.#evidence.delete(key);
+  // ---- evidence ----
+
+  /** What was found here, or sent by a peer and new; the others may propose before this node does. */
+  #keep(evidence: Evidence, from?: string): void {
+    try {
+      if (!this.#evidence.add(evidence, this.#head.state)) return;
+    } catch (error) {
+      if (!isPoflError(error, "BAD_EVIDENCE")) throw error;
+      if (from) this.#deps.net.report(from, "reject", `evidence: ${error.message}`);
+      else this.#deps.log.error({ err: error }, "found evidence that does not hold");
+      return;
+    }
+    this.#deps.net.broadcast(encodeMessage({ kind: "evidence", value: evidence }));
+  }
+
+  /** As much as the next block can carry: to new peers, and to all once a height. */
+  #sendEvidence(send: (frame: Uint8Array) => void): void {
+    for (const value of this.#evidence.waiting().slice(0, MAX_EVIDENCE_PER_BLOCK))
+      send(encodeMessage({ kind: "evidence", value }));
   }
 
   /**
@@ -299,6 +325,7 @@ export class Engine {
 
   onPeer(peer: string): void {
     this.#deps.net.send(peer, encodeMessage({ kind: "status", value: this.status() }));
+    this.#sendEvidence((frame) => this.#deps.net.send(peer, frame));
   }
 
   /** Order of work: decode, height, membership, duplicate, signature, then the rest. */
@@ -315,6 +342,8 @@ export class Engine {
     const current = this.#run.ctx.height;
     if (message.kind === "status") {
       this.#onStatus(peer, message.value);
+    } else if (message.kind === "evidence") {
+      this.#keep(message.value, peer);
     } else if (message.kind === "final") {
       if (height === current) void this.#onFinal(peer, message.value);
     } else if (height === current) {

@@ -1,18 +1,14 @@
-import type { Block } from "../../types/block.ts";
+import type { Block, Validator } from "../../types/block.ts";
 import { isPoflError } from "../../types/errors.ts";
-import { bytesEqual, type Hash } from "../../types/primitives.ts";
+import { type Evidence, evidenceOf, type Offence } from "../../types/evidence.ts";
+import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
 import type { Opening } from "../../types/round.ts";
-import {
-  type Commit,
-  type DoubleVote,
-  PRECOMMIT,
-  PREVOTE,
-  type SignedProposal,
-  type SignedVote,
-} from "../../types/vote.ts";
+import { type Commit, PRECOMMIT, PREVOTE, type SignedProposal } from "../../types/vote.ts";
+import { accused, offenceHeight } from "../../vm/offences.ts";
 import { Bft } from "../bft/machine.ts";
 import type { BftEffect, BftEvent } from "../bft/types.ts";
 import { idKey } from "../bft/votes.ts";
+import { precommitsOf } from "../block/commit.ts";
 import type { HeightContext } from "../block/context.ts";
 import type { Derived } from "../block/derive.ts";
 import { encodeMessage, type Message } from "../messages.ts";
@@ -36,8 +32,9 @@ export type HeightOwner = {
   readonly wal: Wal;
   /** The model before this height; rejects only when the node stops. */
   readonly model: () => Promise<Int32Array>;
-  readonly evidence: () => DoubleVote[];
-  readonly onEvidence: (evidence: DoubleVote) => void;
+  /** For the block of this height. */
+  readonly evidence: () => Evidence[];
+  readonly onEvidence: (evidence: Evidence) => void;
   readonly decided: (derived: Derived, commit: Commit) => void;
 };
 
@@ -90,6 +87,7 @@ export class HeightRun {
         sign: (act) => this.#sign(act),
         progressed: () => this.#builder.progress(),
         ready: () => this.begin(),
+        offence: (offence) => this.#onOffence(offence),
         closed: () => this.#closed,
       });
     }
@@ -286,8 +284,8 @@ export class HeightRun {
         this.#decision = { id: effect.blockId, commit: effect.commit };
         this.#finish();
         break;
-      case "equivocation":
-        this.#onEquivocation(effect.first, effect.second);
+      case "offence":
+        this.#onOffence(effect.offence);
         break;
       case "alarm":
         this.#deps.log.error({ height, round: this.bft.round }, effect.text);
@@ -308,13 +306,31 @@ export class HeightRun {
     }
   }
 
-  #onEquivocation(first: SignedVote, second: SignedVote): void {
-    const { validator, blockId } = first.message;
-    const key = this.ctx.validators[validator]?.consensusKey;
-    this.#deps.log.warn({ height: this.ctx.height, validator }, "a validator signed two different votes");
-    if (!key || bytesEqual(blockId, second.message.blockId)) return;
-    const [a, b] = Buffer.compare(blockId, second.message.blockId) < 0 ? [first, second] : [second, first];
-    this.#owner.onEvidence({ consensusKey: key, first: a, second: b });
+  #onOffence(offence: Offence, validators = this.ctx.validators): void {
+    const key = validators[accused(offence)]?.consensusKey;
+    if (!key) return;
+    const data = { height: offenceHeight(offence), validator: toHex(key), kind: offence.kind };
+    if (this.#owner.own && this.#deps.keys && bytesEqual(key, this.#deps.keys.consensus.publicKey)) {
+      this.#deps.log.error(data, "another process signs with the consensus key of this node: stop it, the stake burns");
+    } else {
+      this.#deps.log.warn(data, "a validator signed two messages that contradict each other");
+    }
+    this.#owner.onEvidence(evidenceOf(key, offence));
+  }
+
+  /**
+   * Compares a final block with what was received here: an equivocator may have told others something else.
+   * @param parent the vote on the parent, for the certificate that the block carries
+   */
+  compare({ learning, lastCommit }: Block, commit: Commit, parent: Bft | undefined): void {
+    for (const vote of precommitsOf(commit)) this.#maybe(this.bft.offence(vote));
+    for (const vote of parent ? precommitsOf(lastCommit) : [])
+      this.#maybe(parent?.offence(vote), parent?.config.validators);
+    for (const part of learning) this.learning?.session.offences(part).forEach((offence) => this.#maybe(offence));
+  }
+
+  #maybe(offence: Offence | undefined, validators?: readonly Validator[]): void {
+    if (offence) this.#onOffence(offence, validators);
   }
 
   #judge(id: Hash): void {

@@ -7,13 +7,15 @@ import {
   verifyVote,
 } from "../../crypto/domain.ts";
 import { errorText } from "../../types/errors.ts";
+import { offenceOf } from "../../types/evidence.ts";
 import { bytesEqual, type Hash } from "../../types/primitives.ts";
-import type { VoteType } from "../../types/vote.ts";
+import { Proposal, type VoteType } from "../../types/vote.ts";
+import { offenceHeight } from "../../vm/offences.ts";
 import { checkAttestation } from "../block/inputs.ts";
 import type { Message } from "../messages.ts";
 import type { HeightRun } from "./height.ts";
 
-export type HeightMessage = Exclude<Message, { kind: "status" | "final" }>;
+export type HeightMessage = Exclude<Message, { kind: "status" | "final" | "evidence" }>;
 
 export function messageHeight(message: Message): number {
   switch (message.kind) {
@@ -27,6 +29,8 @@ export function messageHeight(message: Message): number {
       return message.value.proposal.message.height;
     case "final":
       return message.value.block.header.height;
+    case "evidence":
+      return offenceHeight(offenceOf(message.value));
     case "vote":
     case "pledge":
     case "closing":
@@ -73,7 +77,8 @@ export function receive(
       const { proposer, round, blockId } = proposal.message;
       const key = keyOf(proposer);
       if (!key || proposer !== ctx.proposer(round)) return refuse("not from its proposer");
-      if (bft.proposal(round) && blocks.bytes(blockId)) return false;
+      const known = bft.proposal(round);
+      if (known && blocks.bytes(blockId) && Proposal.equals(known.message, proposal.message)) return false;
       if (!verifyProposal(genesisHash, key, proposal)) return refuse("bad signature");
       if (!run.admits(proposer)) return false;
       return orRefuse(() => run.onProposal(proposal, block), refuse);
@@ -100,7 +105,7 @@ export function receive(
       const { value: closing } = message;
       const { member, commitments } = closing.message;
       const key = keyOf(member);
-      if (!ofTask(closing.message.task) || !key || session?.closingOf(member)) return false;
+      if (!ofTask(closing.message.task) || !key || !session?.wantsClosing(closing)) return false;
       const ascends = commitments.every((c, i) => c.miner > (commitments[i - 1]?.miner ?? -1));
       if (!ascends || commitments.some((c) => c.miner >= validators.length)) {
         return refuse("its commitments are not strictly ascending by miner");
@@ -121,7 +126,7 @@ export function receive(
       const { value: attestation } = message;
       const { member } = attestation.message;
       const key = keyOf(member);
-      if (!ofTask(attestation.message.task) || !key || session?.attestationOf(member)) return false;
+      if (!ofTask(attestation.message.task) || !key || !session?.wantsAttestation(attestation)) return false;
       if (!orRefuse(() => checkAttestation(attestation.message, validators.length), refuse)) return false;
       if (!verifyAttestation(genesisHash, key, attestation)) return refuse("bad signature");
       learning?.handle({ type: "attestation", attestation });

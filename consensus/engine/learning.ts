@@ -3,6 +3,7 @@ import { commitmentOf } from "../../crypto/domain.ts";
 import { parameterCount, parametersOf } from "../../genesis/model.ts";
 import type { TaskSpec } from "../../genesis/task.ts";
 import { errorText } from "../../types/errors.ts";
+import type { Offence } from "../../types/evidence.ts";
 import { MAX_INLINE_BLOB_BYTES } from "../../types/limits.ts";
 import { bytesEqual, type Hash } from "../../types/primitives.ts";
 import type { Opening, Reveal, UpdateVote } from "../../types/round.ts";
@@ -35,6 +36,7 @@ export type LearningHost = {
   readonly progressed: () => void;
   /** Waiting longer makes no sense. */
   readonly ready: () => void;
+  readonly offence: (offence: Offence) => void;
   readonly closed: () => boolean;
 };
 
@@ -135,6 +137,9 @@ export class LearningRun {
           this.handle({ type: "attestation", attestation });
           broadcast({ kind: "attestation", value: attestation });
         });
+        break;
+      case "offence":
+        this.#host.offence(effect.offence);
         break;
       case "ready":
         mark("ready");

@@ -1,7 +1,9 @@
+import type { Offence } from "../../types/evidence.ts";
 import { bytesEqual, type Hash } from "../../types/primitives.ts";
 import {
   type AttestedUpdate,
   HELD,
+  type Learning,
   NO_REVEAL,
   NO_VOTE,
   NOT_HELD,
@@ -11,6 +13,7 @@ import {
   type SignedClosing,
   type SignedPledge,
 } from "../../types/round.ts";
+import { accused, attestationOffence, closingOffence, pledgeOffence } from "../../vm/offences.ts";
 import { idKey } from "../bft/votes.ts";
 import { faults } from "../committee.ts";
 import type { SessionConfig, SessionEffect, SessionEvent, SessionPhase, SessionTimer } from "./types.ts";
@@ -41,6 +44,8 @@ export class Session {
   readonly #first = new Map<number, Candidate>();
   readonly #closings = new Map<number, SignedClosing>();
   readonly #attestations = new Map<number, SignedAttestation>();
+  /** Validators of which an offence was told: one of each is enough. */
+  readonly #accused = new Set<number>();
   readonly #timers = new Set<SessionTimer>();
   readonly #over = new Set<SessionTimer>();
   #own: Opening | undefined;
@@ -108,8 +113,8 @@ export class Session {
     const { miner, commitment } = pledge.message;
     const known = this.#candidates.get(candidateKey(miner, commitment));
     if (known?.pledge) return;
-    const others = [...this.#candidates.values()].filter((c) => c.miner === miner && c.pledge).length;
-    if (!known && others >= PLEDGES_PER_MINER) return;
+    this.#accuse(this.#againstPledge(pledge));
+    if (!known && this.#pledged(miner) >= PLEDGES_PER_MINER) return;
     const candidate = known ?? this.#candidate(miner, commitment);
     candidate.pledge = pledge;
     if (!this.#first.has(miner)) this.#first.set(miner, candidate);
@@ -117,7 +122,9 @@ export class Session {
 
   #onClosing(closing: SignedClosing): void {
     const { member, commitments } = closing.message;
-    if (this.#closings.has(member) || !this.config.committee.includes(member)) return;
+    const earlier = this.#closings.get(member);
+    if (earlier) this.#accuse(closingOffence(earlier, closing));
+    if (earlier || !this.config.committee.includes(member)) return;
     this.#closings.set(member, closing);
     for (const { miner, commitment } of commitments) this.#candidate(miner, commitment).closers.add(member);
   }
@@ -132,8 +139,32 @@ export class Session {
 
   #onAttestation(attestation: SignedAttestation): void {
     const { member } = attestation.message;
-    if (this.#attestations.has(member) || !this.config.committee.includes(member)) return;
+    const earlier = this.#attestations.get(member);
+    if (earlier) this.#accuse(attestationOffence(earlier, attestation));
+    if (earlier || !this.config.committee.includes(member)) return;
     this.#attestations.set(member, attestation);
+  }
+
+  #accuse(offence: Offence | undefined): void {
+    if (!offence || this.#accused.has(accused(offence))) return;
+    this.#accused.add(accused(offence));
+    this.#out.push({ type: "offence", offence });
+  }
+
+  #againstPledge(pledge: SignedPledge): Offence | undefined {
+    const first = this.#first.get(pledge.message.miner)?.pledge;
+    return first && pledgeOffence(first, pledge);
+  }
+
+  /** What the signed messages of a block prove together with those that are here. */
+  offences({ pledges, attestations }: Pick<Learning, "pledges" | "attestations">): Offence[] {
+    return [
+      ...pledges.map((pledge) => this.#againstPledge(pledge)),
+      ...attestations.map((attestation) => {
+        const earlier = this.#attestations.get(attestation.message.member);
+        return earlier && attestationOffence(earlier, attestation);
+      }),
+    ].filter((offence) => offence !== undefined);
   }
 
   #progress(): void {
@@ -264,13 +295,27 @@ export class Session {
     return this.#attestations.get(member);
   }
 
-  /** True if the commitment of the pledge is new, and would be stored. */
-  wantsPledge(pledge: SignedPledge): boolean {
-    const { miner, commitment } = pledge.message;
+  /** True if the pledge is new, and would be stored: the second of a miner proves that it signs two. */
+  wantsPledge({ message: { miner, commitment } }: SignedPledge): boolean {
     const known = this.#candidates.get(candidateKey(miner, commitment));
-    if (known) return !known.pledge;
-    const first = this.#first.get(miner);
-    return !first || !bytesEqual(first.commitment, commitment);
+    return known ? !known.pledge : this.#pledged(miner) < PLEDGES_PER_MINER;
+  }
+
+  /** True if it would be stored, or may be the first proof that its member signs two. */
+  wantsClosing({ message: { member }, signature }: SignedClosing): boolean {
+    return this.#wants(member, signature, this.#closings.get(member));
+  }
+
+  wantsAttestation({ message: { member }, signature }: SignedAttestation): boolean {
+    return this.#wants(member, signature, this.#attestations.get(member));
+  }
+
+  #wants(member: number, signature: Uint8Array, earlier: { readonly signature: Uint8Array } | undefined): boolean {
+    return !earlier || !(this.#accused.has(member) || bytesEqual(earlier.signature, signature));
+  }
+
+  #pledged(miner: number): number {
+    return [...this.#candidates.values()].filter((c) => c.miner === miner && c.pledge).length;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Validator } from "../../types/block.ts";
+import type { Offence } from "../../types/evidence.ts";
 import type { Hash } from "../../types/primitives.ts";
 import type {
   AttestedUpdate,
@@ -58,5 +59,7 @@ export type SessionEffect =
   | { readonly type: "fetch"; readonly opening: Opening; readonly commitment: Hash }
   | { readonly type: "judge"; readonly openings: readonly Opening[] }
   | { readonly type: "timeout"; readonly timer: SessionTimer; readonly ms: number }
+  /** Two messages of one validator that no correct one signs both. */
+  | { readonly type: "offence"; readonly offence: Offence }
   /** A proposal can be built, or waiting longer makes no sense. */
   | { readonly type: "ready" };

@@ -1,6 +1,7 @@
 import { txId } from "../../crypto/domain.ts";
 import { decodeTask } from "../../genesis/task.ts";
 import { Block, type Header, type Receipt } from "../../types/block.ts";
+import { offenceOf } from "../../types/evidence.ts";
 import { bytesEqual, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import { REDACTION_REASONS } from "../../types/record.ts";
 import type { Metrics } from "../../types/round.ts";
@@ -8,6 +9,7 @@ import { type Miner, REPUTATION_ONE, type Task } from "../../types/state.ts";
 import { type Tx, type TypedPayload, typedPayload } from "../../types/tx.ts";
 import type { Commit } from "../../types/vote.ts";
 import { failureName } from "../../vm/failures.ts";
+import { offenceHeight, offenceRound } from "../../vm/offences.ts";
 import { statusOf } from "../../vm/view.ts";
 import type {
   BlockJson,
@@ -136,11 +138,15 @@ export function blockJson(block: Block, id: Hash): BlockJson {
           modelRoot: toHex(learning.result.modelRoot),
         }
       : null,
-    evidence: block.evidence.map(({ consensusKey, first }) => ({
-      consensusKey: toHex(consensusKey),
-      height: first.message.height,
-      round: first.message.round,
-    })),
+    evidence: block.evidence.map((evidence) => {
+      const offence = offenceOf(evidence);
+      return {
+        kind: offence.kind,
+        consensusKey: toHex(evidence.consensusKey),
+        height: offenceHeight(offence),
+        round: offenceRound(offence) ?? null,
+      };
+    }),
     lastCommit: commitJson(block.lastCommit),
     size: Block.value_serializedSize(block),
   };

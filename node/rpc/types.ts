@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { genesisSchema } from "../../genesis/genesis.ts";
+import { OFFENCE_KINDS } from "../../types/evidence.ts";
 import { UPDATE_STATUS } from "../../types/round.ts";
 import { TASK_STATUS } from "../../types/state.ts";
 import { TX_KINDS } from "../../types/tx.ts";
@@ -126,7 +127,10 @@ export const block = z.strictObject({
   txs: z.array(tx),
   /** Updates and attestations in the block; `round_get` has the result. null = without learning. */
   learning: z.strictObject({ task: hash, updates: whole, attestations: whole, modelRoot: hash }).nullable(),
-  evidence: z.array(z.strictObject({ consensusKey: bytes, height: whole, round: whole })),
+  /** Offences that this block punishes; `round` is that of the later message, null for what is signed once a height. */
+  evidence: z.array(
+    z.strictObject({ kind: z.enum(OFFENCE_KINDS), consensusKey: bytes, height: whole, round: whole.nullable() }),
+  ),
   lastCommit: commit,
   /** Bytes of the encoded block. */
   size: whole,

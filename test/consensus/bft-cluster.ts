@@ -2,6 +2,7 @@ import { Bft } from "../../consensus/bft/machine.ts";
 import type { BftEffect, BftEvent } from "../../consensus/bft/types.ts";
 import { idKey } from "../../consensus/bft/votes.ts";
 import type { Validator } from "../../types/block.ts";
+import type { Offence } from "../../types/evidence.ts";
 import type { Hash } from "../../types/primitives.ts";
 import type { SignedProposal, SignedVote, VoteType } from "../../types/vote.ts";
 
@@ -63,6 +64,10 @@ export type ClusterOptions = {
   /** Nodes that run no machine; `act` speaks for them when a correct node sends something. */
   byzantine?: readonly number[];
   act?: (cluster: Cluster, from: number, event: BftEvent) => void;
+  /** Sees every message that a correct node sends, or is given. */
+  sees?: (event: BftEvent) => void;
+  /** Nodes that never hear each other. */
+  apart?: (from: number, to: number) => boolean;
 };
 
 /**
@@ -72,6 +77,8 @@ export type ClusterOptions = {
 export class Cluster {
   readonly nodes: (Bft | undefined)[];
   readonly decisions: Decision[] = [];
+  /** What the correct nodes found. */
+  readonly offences: Offence[] = [];
   readonly sent: { node: number; event: BftEvent }[] = [];
   readonly rand: () => number;
   readonly options: ClusterOptions;
@@ -98,9 +105,9 @@ export class Cluster {
   }
 
   send(from: number, to: number, event: BftEvent): void {
+    if (this.options.apart?.(from, to)) return;
     if (this.now < this.options.healAt && this.rand() < this.options.loss) return;
     this.at(to, -Math.log(1 - this.rand()) * this.options.delay, event);
-    void from;
   }
 
   broadcast(from: number, event: BftEvent): void {
@@ -135,6 +142,7 @@ export class Cluster {
       if (!bft) continue;
       if ((next.event.type === "vote" || next.event.type === "proposal") && !this.#known.has(next.event)) {
         this.#known.add(next.event);
+        this.options.sees?.(next.event);
         if (this.#healed) this.nodes.forEach((_, to) => this.send(next.node, to, next.event));
         else this.sent.push({ node: next.node, event: next.event });
       }
@@ -178,7 +186,9 @@ export class Cluster {
       case "decide":
         this.decisions.push({ node, id: idKey(effect.blockId), round: effect.commit.round });
         break;
-      case "equivocation":
+      case "offence":
+        this.offences.push(effect.offence);
+        break;
       case "alarm":
         break;
     }

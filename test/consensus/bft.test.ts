@@ -4,6 +4,7 @@ import { Bft } from "../../consensus/bft/machine.ts";
 import type { BftEffect, BftEvent } from "../../consensus/bft/types.ts";
 import { type Hash, ZERO_HASH } from "../../types/primitives.ts";
 import { PRECOMMIT, PREVOTE } from "../../types/vote.ts";
+import { accused } from "../../vm/offences.ts";
 import { Cluster, proposal, TIMEOUTS, validators, valueId, vote } from "./bft-cluster.ts";
 
 /** Node 3 of n equal validators; proposer of round r is r mod n. */
@@ -65,8 +66,8 @@ function describe(effect: BftEffect): string[] {
       return [`propose ${name(effect.blockId)} @${effect.round} vr ${effect.validRound}`];
     case "decide":
       return [`decide ${name(effect.blockId)} @${effect.commit.round}`];
-    case "equivocation":
-      return ["equivocation"];
+    case "offence":
+      return [`${effect.offence.kind} of ${accused(effect.offence)}`];
     case "alarm":
       return ["alarm"];
     default:
@@ -110,7 +111,7 @@ test("L49: decides for a round that is not the current one, before starting too"
 test("an equivocating vote is reported; nobody counts twice for one thing", () => {
   const bft = machine();
   feed(bft, { type: "start" }, propose(0, V, 0), valid(V), prevote(0, V, 0));
-  assert.equal(feed(bft, prevote(0, ZERO_HASH, 0)), ["equivocation"]);
+  assert.equal(feed(bft, prevote(0, ZERO_HASH, 0)), ["double-vote of 0"]);
   assert.equal(feed(bft, prevote(0, V, 0), prevote(0, V, 0)), []);
   assert.is(bft.locked, undefined);
 });
@@ -118,7 +119,7 @@ test("an equivocating vote is reported; nobody counts twice for one thing", () =
 test("an equivocator may complete a proof-of-lock that others saw complete, whichever vote came first", () => {
   const bft = machine();
   feed(bft, { type: "start" }, propose(0, V, 0), valid(V), prevote(0, ZERO_HASH, 0), prevote(0, V, 1));
-  assert.equal(feed(bft, prevote(0, V, 0)), ["equivocation", "precommit V @0"]);
+  assert.equal(feed(bft, prevote(0, V, 0)), ["double-vote of 0", "precommit V @0"]);
 });
 
 test("a flood of contradictions is not kept", () => {
@@ -128,7 +129,7 @@ test("a flood of contradictions is not kept", () => {
   assert.equal(feed(bft, valid(V), prevote(0, V, 1), prevote(0, V, 2), propose(0, V, 0), prevote(0, V, 0)), [
     "prevote V @0",
     "precommit V @0",
-    "equivocation",
+    "double-vote of 0",
   ]);
 });
 

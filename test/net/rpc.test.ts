@@ -16,11 +16,13 @@ import { rpcMethods } from "../../node/rpc/methods.ts";
 import { type RpcOptions, type RpcServer, startRpc } from "../../node/rpc/server.ts";
 import { CeremonyPlan } from "../../types/ceremony.ts";
 import { isPoflError } from "../../types/errors.ts";
+import { OFFENCE_KINDS, type OffenceKind } from "../../types/evidence.ts";
 import { fromHex, toHex } from "../../types/primitives.ts";
 import { Tx } from "../../types/tx.ts";
 import { verifyStateProof } from "../../vm/proof.ts";
 import { rpcWorld } from "../node/rpcworld.ts";
-import { addressFor, spec } from "../vm/support.ts";
+import { offence } from "../vm/offences.ts";
+import { addressFor, consensusOf, FOUNDERS, spec } from "../vm/support.ts";
 
 type World = Awaited<ReturnType<typeof rpcWorld>>;
 const code = (expected: string) => (error: unknown) => isPoflError(error, expected);
@@ -123,6 +125,22 @@ test("every method: its result has the shape that the schema says, and the docum
       document.methods.find((m) => m.name === "model_chunk")?.params.map((p) => p.required),
       [true, false],
     );
+  }));
+
+test("a block names the offences that it punishes, of every kind", () =>
+  served(async ({ chain, run }, server) => {
+    const { call } = createRpcClient(server.url);
+    await run();
+    await run();
+    const rounds: Partial<Record<OffenceKind, number>> = { "double-vote": 2, "double-proposal": 3, amnesia: 4 };
+    for (const [i, kind] of OFFENCE_KINDS.entries()) {
+      const name = FOUNDERS[i % 3] as string;
+      const height = 1 + Math.floor(i / 3);
+      await run({ evidence: [offence(chain, kind, name, height)] });
+      const { evidence } = await call("chain_getBlock");
+      const consensusKey = toHex(consensusOf(name).publicKey);
+      assert.equal(evidence, [{ kind, consensusKey, height, round: rounds[kind] ?? null }]);
+    }
   }));
 
 test("what the answers say is what the chain holds", () =>

@@ -3,8 +3,10 @@ import { decodeMessage } from "../../consensus/messages.ts";
 import { addressOf, signTx } from "../../crypto/domain.ts";
 import { TOKEN } from "../../genesis/presets.ts";
 import { Block, blockId, type CertifiedBlock } from "../../types/block.ts";
+import { evidenceOf } from "../../types/evidence.ts";
 import { untypedPayload } from "../../types/tx.ts";
-import type { DoubleVote, SignedVote } from "../../types/vote.ts";
+import type { SignedVote } from "../../types/vote.ts";
+import { voteOffence } from "../../vm/offences.ts";
 import type { Adversary } from "./adversary.ts";
 import type { SimNode } from "./node.ts";
 import { type Peeked, peek } from "./peek.ts";
@@ -68,9 +70,10 @@ export function falseEvidence(a: Adversary, _bad: SimNode, p: Peeked): string | 
     );
     const consensusKey = a.ctx(x.p.height)?.validators[x.p.validator]?.consensusKey;
     if (!y || !consensusKey) continue;
-    const [first, second] = [x, y].sort((s, t) => (s.p.blockId < t.p.blockId ? -1 : 1)) as [typeof x, typeof y];
-    const evidence: DoubleVote = { consensusKey, first: voteIn(first.frame), second: voteIn(second.frame) };
-    const id = rederived(a, p, { evidence: [evidence] });
+    const [first, second] = [voteIn(x.frame), voteIn(y.frame)];
+    // Where the rules took it for an offence they would order it, too.
+    const offence = voteOffence(first, second) ?? { kind: "double-vote", first, second };
+    const id = rederived(a, p, { evidence: [evidenceOf(consensusKey, offence)] });
     if (id) a.world.invalid.add(id);
     return id;
   }

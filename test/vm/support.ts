@@ -5,13 +5,15 @@ import { type Genesis, genesisHash } from "../../genesis/genesis.ts";
 import { createGenesis } from "../../genesis/presets.ts";
 import { encodeTask, parseTask, type TaskSpec } from "../../genesis/task.ts";
 import type { Receipt } from "../../types/block.ts";
+import { type Evidence, evidenceOf, type Offence } from "../../types/evidence.ts";
 import { type Address, type Hash, toHex, ZERO_HASH } from "../../types/primitives.ts";
 import { type Learning, type Metrics, UPDATE_STATUS, type UpdateResult, type UpdateStatus } from "../../types/round.ts";
 import { type Bond, type Tx, type TypedPayload, untypedPayload } from "../../types/tx.ts";
-import { type DoubleVote, PREVOTE, type VoteType } from "../../types/vote.ts";
+import { PREVOTE, type SignedVote, type Vote, type VoteType } from "../../types/vote.ts";
 import { audit } from "../../vm/audit.ts";
 import { type BlockInput, executeBlock } from "../../vm/execute.ts";
 import { failureName } from "../../vm/failures.ts";
+import { voteOffence } from "../../vm/offences.ts";
 import type { State } from "../../vm/state.ts";
 import { feeSize, minimumFee } from "../../vm/transactions.ts";
 import { validatorSet } from "../../vm/validators.ts";
@@ -258,18 +260,20 @@ export class Chain {
     return validatorSet(this.state, this.genesis).map((v) => nameOf(v.address));
   }
 
-  doubleVote(name: string, height: number, change: { type?: VoteType; round?: number } = {}): DoubleVote {
-    const vote = (blockId: Hash) =>
-      signVote(this.hash, consensusOf(name).secret, {
-        type: change.type ?? PREVOTE,
-        height,
-        round: change.round ?? 0,
-        blockId,
-        validRound: 0,
-        time: 0,
-        validator: 0,
-      });
-    return { consensusKey: consensusOf(name).publicKey, first: vote(seedOf("a")), second: vote(seedOf("b")) };
+  doubleVote(name: string, height: number, change: { type?: VoteType; round?: number } = {}): Evidence {
+    const vote = (blockId: Hash) => this.vote(name, { height, blockId, ...change });
+    return this.evidence(name, voteOffence(vote(seedOf("a")), vote(seedOf("b"))));
+  }
+
+  /** A prevote of round 0 for the block "a", unless changed. */
+  vote(name: string, change: Partial<Vote>): SignedVote {
+    const message = { type: PREVOTE, height: 1, round: 0, blockId: seedOf("a"), validRound: 0, time: 0, validator: 0 };
+    return signVote(this.hash, consensusOf(name).secret, { ...message, ...change });
+  }
+
+  evidence(name: string, offence: Offence | undefined): Evidence {
+    if (!offence) throw new Error("the two messages prove nothing");
+    return evidenceOf(consensusOf(name).publicKey, offence);
   }
 }
 

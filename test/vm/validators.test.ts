@@ -3,7 +3,6 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Hash, toHex } from "../../types/primitives.ts";
 import type { Task } from "../../types/state.ts";
-import { PRECOMMIT } from "../../types/vote.ts";
 import { State } from "../../vm/state.ts";
 import { expectedMiners, powerCap, validatorSet } from "../../vm/validators.ts";
 import {
@@ -97,77 +96,6 @@ test("a key counts only after the delay", () => {
   assert.not(chain.validators().includes("emil"));
   chain.run();
   assert.ok(chain.validators().includes("emil"));
-});
-
-test("a double vote burns its share of stake and unbonding, jails, and is punished once per height", () => {
-  const chain = start();
-  chain.send(chain.tx("dora", { kind: "unbond", value: { amount: 400_000n } }));
-  const { burned } = chain.state.singles;
-  chain.run({ evidence: [chain.doubleVote("dora", 1)] });
-  const punished = chain.miner("dora");
-  assert.equal([punished.stake, punished.unbonding], [570_000n, 380_000n]);
-  assert.is(chain.state.singles.burned, burned + 50_000n);
-  assert.equal([punished.jailed, punished.jailedUntil, punished.reputation], [true, 7, 0]);
-  assert.equal(chain.validators(), ["anna", "ben", "cleo"]);
-  for (const again of [chain.doubleVote("dora", 1), chain.doubleVote("dora", 1, { type: PRECOMMIT, round: 3 })]) {
-    assert.throws(() => chain.run({ evidence: [again] }), expectCode("BAD_EVIDENCE"));
-  }
-  const other = chain.doubleVote("dora", 2);
-  assert.throws(() => chain.run({ evidence: [other, other] }), expectCode("BAD_EVIDENCE"));
-  chain.run({ evidence: [other] });
-  assert.equal(chain.miner("dora").slashed, [1, 2]);
-});
-
-type Refused = { id: string; evidence: (c: Chain) => ReturnType<Chain["doubleVote"]> };
-const refused: Refused[] = [
-  {
-    id: "the same block twice",
-    evidence: (c) => ({ ...c.doubleVote("dora", 1), second: c.doubleVote("dora", 1).first }),
-  },
-  {
-    id: "two rounds",
-    evidence: (c) => ({ ...c.doubleVote("dora", 1), second: c.doubleVote("dora", 1, { round: 1 }).second }),
-  },
-  {
-    id: "two types",
-    evidence: (c) => ({ ...c.doubleVote("dora", 1), second: c.doubleVote("dora", 1, { type: PRECOMMIT }).second }),
-  },
-  { id: "two heights", evidence: (c) => ({ ...c.doubleVote("dora", 1), second: c.doubleVote("dora", 2).second }) },
-  { id: "a height to come", evidence: (c) => c.doubleVote("dora", c.state.height + 2) },
-  { id: "a height before the window", evidence: (c) => c.doubleVote("dora", 1) },
-  { id: "a stranger", evidence: (c) => c.doubleVote("gus", 12) },
-  {
-    id: "another's signature",
-    evidence: (c) => ({ ...c.doubleVote("dora", 12), second: c.doubleVote("anna", 12).second }),
-  },
-  {
-    id: "an unknown type",
-    evidence: (c) => {
-      const e = c.doubleVote("dora", 12);
-      const odd = (v: typeof e.first) => ({ ...v, message: { ...v.message, type: 3 } });
-      return { ...e, first: odd(e.first), second: odd(e.second) };
-    },
-  },
-  { id: "a key before its first height", evidence: (c) => c.doubleVote("emil", 12) },
-];
-for (const { id, evidence } of refused) {
-  test(`refused evidence: ${id}`, () => {
-    const chain = start();
-    chain.to(10);
-    chain.send(chain.bond("emil", STAKE));
-    chain.run();
-    assert.throws(() => chain.run({ evidence: [evidence(chain)] }), expectCode("BAD_EVIDENCE"));
-  });
-}
-
-test("evidence still finds the stake in the last block of its window, after everything was unbonded", () => {
-  const chain = start({ consensus: { unbondingHeights: 10 } });
-  chain.send(chain.tx("dora", { kind: "unbond", value: { amount: STAKE } }));
-  chain.to(10);
-  const { balance } = chain.state.account(addressFor("dora"))?.record ?? { balance: 0n };
-  chain.run({ evidence: [chain.doubleVote("dora", 1)] });
-  assert.is(chain.balance("dora"), balance + STAKE - STAKE / 20n);
-  assert.is(chain.miner("dora").unbonding, 0n);
 });
 
 test("missed proposals in a row jail; one made in round 0 starts the count again; unjail brings back", () => {
