@@ -105,6 +105,12 @@ export class SignGuard {
     return this.#slots.get(slotKey(SLOT_KINDS.indexOf(kind), height, round));
   }
 
+  /** Everything of a kind that was signed at `height`, if that is the height signed last. */
+  signed(kind: SlotKind, height: number): Uint8Array[] {
+    const suffix = `/${SLOT_KINDS.indexOf(kind)}`;
+    return [...this.#slots].filter(([key]) => key.startsWith(`${height}/`) && key.endsWith(suffix)).map(([, m]) => m);
+  }
+
   #remember(slot: SignedSlot): void {
     if (slot.height > this.#height) {
       this.#height = slot.height;

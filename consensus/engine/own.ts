@@ -1,8 +1,10 @@
 import { signAttestation, signClosing, signPledge, signProposal, signVote } from "../../crypto/domain.ts";
 import type { KeyPair } from "../../crypto/ed25519.ts";
+import { PoflError } from "../../types/errors.ts";
 import { bytesEqual, type Hash } from "../../types/primitives.ts";
 import { Attestation, Closing, Pledge, SignedAttestation, SignedClosing, SignedPledge } from "../../types/round.ts";
 import { PREVOTE, Proposal, SignedProposal, SignedVote, type Vote } from "../../types/vote.ts";
+import { voteOffence } from "../../vm/offences.ts";
 import type { SignGuard, SlotKind } from "../signer.ts";
 
 /** Own signed messages: each goes through the guard, and a request made before gets the message made then. */
@@ -28,9 +30,29 @@ export class OwnMessages {
         const before = SignedVote.deserialize(earlier).message;
         return bytesEqual(before.blockId, message.blockId) && before.validRound === message.validRound;
       },
-      () => SignedVote.serialize(signVote(this.#genesisHash, this.#secret, message)),
+      () => {
+        const vote = signVote(this.#genesisHash, this.#secret, message);
+        this.#refuseAmnesia(vote);
+        return SignedVote.serialize(vote);
+      },
     );
     return SignedVote.deserialize(bytes);
+  }
+
+  /**
+   * The vote's log remembers the lock. Should it be lost, what was signed still does: a node that forgot must not burn its stake.
+   * @throws PoflError DOUBLE_SIGN
+   */
+  #refuseAmnesia(vote: SignedVote): void {
+    const { height, round, type } = vote.message;
+    for (const bytes of this.#guard.signed(type === PREVOTE ? "precommit" : "prevote", height)) {
+      if (voteOffence(SignedVote.deserialize(bytes), vote)) {
+        throw new PoflError(
+          "DOUBLE_SIGN",
+          `refused: a vote in round ${round} of height ${height} that goes against a precommit of another round`,
+        );
+      }
+    }
   }
 
   proposal(message: Proposal): SignedProposal {

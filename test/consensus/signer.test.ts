@@ -1,8 +1,12 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { OwnMessages } from "../../consensus/engine/own.ts";
 import { Wal } from "../../consensus/engine/wal.ts";
 import { type DurableLog, SignGuard } from "../../consensus/signer.ts";
+import { keyPair } from "../../crypto/ed25519.ts";
 import { isPoflError } from "../../types/errors.ts";
+import { ZERO_HASH } from "../../types/primitives.ts";
+import { PRECOMMIT, PREVOTE } from "../../types/vote.ts";
 import { proposal, valueId, vote } from "./bft-cluster.ts";
 
 /** What was appended, and how much of it would outlive a power failure. */
@@ -109,6 +113,26 @@ test("the write-ahead log gives back the events of its height, every kind, in or
   assert.equal(new Wal(log).replay(5), entries as never);
   assert.equal(new Wal(log).replay(4), []);
   assert.equal(new Wal(log).replay(6), []);
+});
+
+test("a node that lost its log but not its signer's file does not sign against its own precommit, in whatever order", () => {
+  const key = keyPair(bytes(...new Array<number>(32).fill(7)));
+  const own = (log: MemoryLog) => new OwnMessages(new SignGuard(log), bytes(...new Array<number>(32).fill(1)), key);
+  const [V, W] = [valueId(0, 0), valueId(1, 1)];
+  const log = new MemoryLog();
+  const before = own(log);
+  before.vote(vote(PREVOTE, 2, V, 0).message);
+  before.vote(vote(PRECOMMIT, 2, V, 0).message);
+  const after = own(log);
+  for (const validRound of [-1, 1]) {
+    assert.throws(() => after.vote(vote(PREVOTE, 5, W, 0, validRound).message), doubleSign);
+  }
+  assert.equal(after.vote(vote(PREVOTE, 5, ZERO_HASH, 0).message).message.round, 5);
+  assert.equal(after.vote(vote(PREVOTE, 6, W, 0, 2).message).message.blockId, W);
+  assert.equal(after.vote(vote(PREVOTE, 7, V, 0).message).message.blockId, V);
+  // It begins anew at round 0 and hears of a proof-of-lock that it had not seen: its prevotes were of later rounds.
+  assert.throws(() => after.vote(vote(PRECOMMIT, 4, V, 0).message), doubleSign);
+  assert.equal(after.vote(vote(PRECOMMIT, 2, V, 0).message).message.round, 2);
 });
 
 test.run();
