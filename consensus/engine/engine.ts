@@ -14,6 +14,7 @@ import { type Derived, validateBlock } from "../block/derive.ts";
 import { decodeMessage, encodeMessage, type Message, type Status } from "../messages.ts";
 import { modelBytes, modelFromBytes } from "../round/model.ts";
 import { SignGuard } from "../signer.ts";
+import { endingOnDiskErrors } from "./disk.ts";
 import { EvidencePool } from "./evidence.ts";
 import { makeStatus, missingFrom } from "./exchange.ts";
 import { HeightRun } from "./height.ts";
@@ -56,7 +57,8 @@ export class Engine {
   readonly #partial = new Set<string>();
   #stopped = false;
 
-  constructor(head: Head, deps: EngineDeps) {
+  constructor(head: Head, given: EngineDeps) {
+    const deps = endingOnDiskErrors(given);
     this.#deps = deps;
     this.#head = head;
     this.#wal = new Wal(deps.wal);
@@ -119,12 +121,13 @@ export class Engine {
 
   #begin(fresh: boolean, followed = false): void {
     if (this.#stopped) return;
-    if (fresh) {
-      this.#wal.begin(this.#run.ctx.height);
-      this.#broadcastStatus();
-    } else if (this.#wal.replay(this.#run.ctx.height).length === 0) {
-      this.#wal.begin(this.#run.ctx.height);
+    try {
+      if (fresh || this.#wal.replay(this.#run.ctx.height).length === 0) this.#wal.begin(this.#run.ctx.height);
+    } catch {
+      this.#stopped = true;
+      return;
     }
+    if (fresh) this.#broadcastStatus();
     const run = this.#run;
     // While blocks are followed one after the other, training for each of them would be in vain.
     if (followed) this.#deps.clock.timer(FOLLOW_MS, () => run === this.#run && !this.#stopped && run.start());

@@ -17,7 +17,7 @@ import { Builder } from "./builder.ts";
 import { LearningRun } from "./learning.ts";
 import type { OwnMessages } from "./own.ts";
 import type { EngineDeps, PhaseMark, Timings } from "./types.ts";
-import type { Wal } from "./wal.ts";
+import type { Wal, WalEntry } from "./wal.ts";
 
 /** Proofs of one height that are checked ahead of a block. */
 const MAX_BEACONS = 2;
@@ -167,9 +167,20 @@ export class HeightRun {
   // ---- events ----
 
   toBft(event: BftEvent): void {
-    this.#owner.wal.append({ type: "bft", event });
+    if (!this.#log({ type: "bft", event })) return;
     this.#queue.push(event);
     this.#run();
+  }
+
+  /** False when the disk refused: then the node stops (disk.ts), the event has not happened, and no peer is to blame. */
+  #log(entry: WalEntry): boolean {
+    try {
+      this.#owner.wal.append(entry);
+      return true;
+    } catch {
+      this.close();
+      return false;
+    }
   }
 
   /** Starts the vote, if it has not started. */
@@ -213,8 +224,7 @@ export class HeightRun {
 
   #addBlock(bytes: Uint8Array, asked: (id: Hash) => boolean): void {
     const id = this.blocks.add(bytes, asked);
-    if (!id) return;
-    this.#owner.wal.append({ type: "block", bytes });
+    if (!id || !this.#log({ type: "block", bytes })) return;
     if (this.#missing.has(idKey(id))) this.#judge(id);
   }
 
@@ -361,7 +371,7 @@ export class HeightRun {
   #onBuilt(round: number, derived: Derived): void {
     const bytes = this.blocks.addDerived(derived);
     // Logged before it is proposed: a second value after a restart would be an equivocation.
-    this.#owner.wal.append({ type: "block", bytes });
+    if (!this.#log({ type: "block", bytes })) return;
     this.toBft({ type: "verdict", blockId: derived.id, valid: true, builtRound: round });
     this.toBft({ type: "built", round, blockId: derived.id });
   }

@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { PoflError } from "../../types/errors.ts";
 import { bytesEqual } from "../../types/primitives.ts";
-import { type DiskCalls, diskError, onDisk, realDisk, replaceFile, writeAll } from "./disk.ts";
+import { type DiskCalls, diskError, errorCode, onDisk, realDisk, replaceFile, writeAll } from "./disk.ts";
 
 /**
  * An append-only file of entries: the consensus WAL and the signer's state.
@@ -105,8 +104,11 @@ export function openJournal(path: string, disk: DiskCalls = realDisk): Journal {
   return onDisk(path, () => {
     disk.mkdirSync(dirname(path), { recursive: true });
     // Whole or not at all: so a file shorter than its first line is damage, never an interrupted start.
-    if (!existsSync(path)) replaceFile(disk, path, MAGIC);
-    const file = disk.readFileSync(path);
+    let file = readIfThere(path, disk);
+    if (!file) {
+      replaceFile(disk, path, MAGIC);
+      file = disk.readFileSync(path);
+    }
     const contents = readJournal(file, path);
     const fd = disk.openSync(path, "r+");
     if (contents.end < file.length) {
@@ -121,6 +123,15 @@ export function openJournal(path: string, disk: DiskCalls = realDisk): Journal {
     disk.closeSync(fd);
     return new FileJournal(path, disk, contents, file.length - contents.end);
   });
+}
+
+function readIfThere(path: string, disk: DiskCalls): Buffer | undefined {
+  try {
+    return disk.readFileSync(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 class FileJournal implements Journal {

@@ -71,7 +71,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "no-log",
     what: "events are not logged: a restart forgets the height in progress",
-    edits: [unguarded, height('        this.#owner.wal.append({ type: "bft", event });\n', "")],
+    edits: [unguarded, height('        if (!this.#log({ type: "bft", event }))\n            return;\n', "")],
   },
   {
     name: "signer-not-synced",
@@ -104,7 +104,7 @@ export const PLANTS: readonly Plant[] = [
     what: "the built block is not logged and proposals bypass the guard: a second value is proposed after a restart",
     edits: [
       height(
-        '        // Logged before it is proposed: a second value after a restart would be an equivocation.\n        this.#owner.wal.append({ type: "block", bytes });',
+        '        // Logged before it is proposed: a second value after a restart would be an equivocation.\n        if (!this.#log({ type: "block", bytes }))\n            return;',
         "",
       ),
       height(

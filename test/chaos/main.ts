@@ -1,0 +1,116 @@
+import { spawn } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { PLANTS } from "./points/plants.ts";
+
+/**
+ * npm run test:chaos                         crash points, corruption and 100 kills
+ * npm run test:chaos -- --only points        one part: points, planted, corruption or kills (several with commas)
+ * npm run test:chaos -- --kills 1000         so many random SIGKILLs of real processes
+ */
+
+const PARTS = ["points", "planted", "corruption", "kills"] as const;
+type Part = (typeof PARTS)[number];
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    kills: { type: "string", default: "100" },
+    seed: { type: "string", default: "1" },
+    jobs: { type: "string", default: String(availableParallelism()) },
+  },
+});
+const only = values.only?.split(",") ?? (values.kills === "100" ? PARTS : ["kills"]);
+const unknown = only.find((part) => !PARTS.includes(part as Part));
+if (unknown !== undefined) {
+  console.error(`--only ${unknown}: must be of ${PARTS.join(", ")}`);
+  process.exit(2);
+}
+
+/** Runs a file of this folder; its standard output. */
+function run(file: string, args: readonly string[], shown = false): Promise<{ code: number | null; out: string }> {
+  return new Promise((resolve, reject) => {
+    const path = join(import.meta.dirname, file);
+    const child = spawn(process.execPath, ["--enable-source-maps", path, ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let out = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      out += chunk;
+      if (shown) process.stdout.write(chunk);
+    });
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code, out }));
+  });
+}
+
+type Share = {
+  runs: number;
+  torn: number;
+  repeated: number;
+  seconds: number;
+  counts: Record<string, number>;
+  violations: string[];
+};
+
+async function points(): Promise<boolean> {
+  const of = Math.max(1, Number(values.jobs));
+  let ok = true;
+  for (const cuts of [false, true]) {
+    const shares = await Promise.all(
+      Array.from({ length: of }, (_, i) =>
+        run("points/main.js", ["--share", String(i), "--of", String(of), ...(cuts ? ["--cuts"] : [])]),
+      ),
+    );
+    const done = shares.map(
+      ({ out }) => JSON.parse(out || '{"violations":["it printed nothing"],"counts":{}}') as Share,
+    );
+    const sum = (pick: (s: Share) => number) => done.reduce((n, s) => n + (pick(s) || 0), 0);
+    const violations = done.flatMap((s) => s.violations);
+    const ops: Record<string, number> = {};
+    for (const { counts } of done) {
+      for (const [kind, n] of Object.entries(counts)) ops[kind] = (ops[kind] ?? 0) + n;
+    }
+    console.log(
+      `crash points${cuts ? ", with files begun anew at each height" : ""}: ${sum((s) => s.runs)} run to the end, ` +
+        `${sum((s) => s.torn)} torn writes shown to be one of them; ${sum((s) => s.repeated)} signatures repeated byte for byte; ` +
+        `${violations.length} violations`,
+    );
+    console.log(
+      `  ${Object.entries(ops)
+        .sort()
+        .map(([kind, n]) => `${kind} ${n}`)
+        .join(", ")}`,
+    );
+    for (const violation of violations.slice(0, 20)) console.log(`  ${violation}`);
+    ok &&= violations.length === 0 && shares.every(({ code }) => code === 0);
+  }
+  return ok;
+}
+
+async function planted(): Promise<boolean> {
+  let found = 0;
+  for (const name of Object.keys(PLANTS)) {
+    const { code, out } = await run("points/main.js", ["--plant", name]);
+    const violations = code === 0 || out === "" ? [] : (JSON.parse(out) as Share).violations;
+    if (violations.length > 0) found++;
+    console.log(`planted: ${name}: ${violations[0] ?? "NOT FOUND"}`);
+  }
+  console.log(`planted bugs: ${found} of ${Object.keys(PLANTS).length} found`);
+  return found === Object.keys(PLANTS).length;
+}
+
+let failed = false;
+for (const part of PARTS) {
+  if (!only.includes(part)) continue;
+  const started = performance.now();
+  let ok: boolean;
+  if (part === "points") ok = await points();
+  else if (part === "planted") ok = await planted();
+  else if (part === "corruption") ok = (await run("corruption/main.js", [], true)).code === 0;
+  else ok = (await run("kill.js", ["--kills", values.kills, "--seed", values.seed], true)).code === 0;
+  console.log(`${part}: ${ok ? "ok" : "FAILED"} in ${Math.round((performance.now() - started) / 1000)} s\n`);
+  failed ||= !ok;
+}
+process.exitCode = failed ? 1 : 0;
