@@ -10,6 +10,7 @@ import { parseTask, type TaskSpec } from "../genesis/task.ts";
 import type { Attack } from "../learning/attacks/index.ts";
 import { COHORT_SEED, cohortTask, writeCohort } from "../learning/cohort.ts";
 import { hospitalName } from "../learning/split.ts";
+import { isNodeAttack, type NodeAttack } from "../node/attacks.ts";
 import { createCustodianKey, createHome, genesisValidator, makeFolder, writeGenesis, writeNew } from "../node/home.ts";
 import { accountText } from "../node/keyfiles.ts";
 import { errorText, isPoflError, PoflError } from "../types/errors.ts";
@@ -46,7 +47,7 @@ export type TestnetOptions = {
   /** Changes to the task before it is written. */
   readonly adjust?: ((task: TaskSpec) => TaskSpec) | undefined;
   readonly ports?: ((index: number) => Ports) | undefined;
-  readonly attack?: ((index: number, nodes: number) => Attack | undefined) | undefined;
+  readonly attack?: ((index: number, nodes: number) => Attack | NodeAttack | undefined) | undefined;
   /** Fixes the training's chance on every node; left out: each draws its own. */
   readonly trainingSeed?: number | undefined;
   /** The first so many nodes are custodians of editable records; with `threshold`, or neither. */
@@ -66,7 +67,7 @@ export type TestnetNode = {
   readonly peerId: string;
   readonly ports: Ports;
   readonly data: string;
-  readonly attack: Attack | undefined;
+  readonly attack: Attack | NodeAttack | undefined;
   /** Its custodian key; undefined = it is none. */
   readonly custodian: string | undefined;
 };
@@ -200,13 +201,13 @@ export async function makeTestnet(o: TestnetOptions): Promise<Testnet> {
     // Validators are numbered as in genesis, which has them in the order of the nodes.
     const accomplices = attack === undefined ? [] : attackers.filter((a) => a !== i).map(String);
     const config = {
-      node: { moniker },
+      node: { moniker, attack: isNodeAttack(attack) ? attack : "" },
       p2p: { listen: `/ip4/127.0.0.1/tcp/${ports.p2p}` },
       rpc: { listen: `127.0.0.1:${ports.rpc}` },
       metrics: { listen: `127.0.0.1:${ports.metrics}` },
       learning: {
         data,
-        attack: attack ?? "",
+        attack: attack === undefined || isNodeAttack(attack) ? "" : attack,
         accomplices,
         seed: o.trainingSeed === undefined ? "" : `${o.trainingSeed}/${moniker}`,
       },

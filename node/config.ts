@@ -3,6 +3,7 @@ import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { ATTACKS, type Attack, parseAttack } from "../learning/attacks/index.ts";
 import { errorText, PoflError } from "../types/errors.ts";
+import { NODE_ATTACKS } from "./attacks.ts";
 import { CHECKPOINT_FORM, parseCheckpoint } from "./snapshots/checkpoint.ts";
 
 /**
@@ -22,6 +23,12 @@ export const configSchema = z.strictObject({
     .strictObject({
       moniker: z.string().min(1).max(64).default("node").describe("Name of this node in logs and tables."),
       archive: z.boolean().default(false).describe("Keep the updates of every round; else those of the last few."),
+      attack: z
+        .enum(["", ...NODE_ATTACKS])
+        .default("")
+        .describe(
+          "For tests only: equivocate signs everything twice, withhold gives nobody its blocks; empty = honest.",
+        ),
     })
     .prefault({}),
   p2p: z

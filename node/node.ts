@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import type { Logger } from "pino";
 import { genesisHead, type Head } from "../consensus/block/context.ts";
 import { Engine } from "../consensus/engine/engine.ts";
-import type { Applied, EngineDeps, EngineLog } from "../consensus/engine/types.ts";
+import type { Applied, EngineDeps, EngineLog, EngineNet } from "../consensus/engine/types.ts";
 import { taggedHash } from "../crypto/hash.ts";
 import { createLearningService, type LearningService } from "../learning/service.ts";
 import { createNetwork } from "../p2p/network.ts";
@@ -13,6 +13,7 @@ import { errorText, isPoflError } from "../types/errors.ts";
 import { toHex } from "../types/primitives.ts";
 import { isDistinct } from "../types/round.ts";
 import { State } from "../vm/state.ts";
+import { misbehaving } from "./attacks.ts";
 import type { Config } from "./config.ts";
 import { nodeContext } from "./context.ts";
 import type { Custody } from "./custodian/custody.ts";
@@ -228,25 +229,29 @@ async function open(
   });
 
   const rejected: Record<string, number> = {};
+  const net: EngineNet = {
+    send: (peer, frame) => void network.send(peer, frame),
+    broadcast: (frame) => void network.broadcast(frame),
+    peers: () => network.peers().length,
+    fetchBlob: (root, size) => network.fetchBlob(root, size, { timeoutMs: FETCH_TIMEOUT_MS }),
+    report: (peer, verdict, why) => {
+      log.debug({ module: "consensus", peer, verdict }, why);
+      // By the kind of message: reasons hold particulars, and a map of them would grow for ever.
+      const kind = why.split(":", 1)[0] as string;
+      if (kind in rejected || Object.keys(rejected).length < MAX_REASONS) rejected[kind] = (rejected[kind] ?? 0) + 1;
+      network.report(peer, verdict);
+    },
+  };
+  const { attack } = config.node;
+  if (attack !== "")
+    log.warn({ attack }, "this node is set to misbehave: [node] attack is for tests, and burns its stake");
   const deps: EngineDeps = {
     genesis,
     genesisHash,
     keys: { consensus: home.keys.consensus, vrf: home.keys.vrf },
     clock: { now: () => Date.now(), timer },
     random: () => new Uint8Array(randomBytes(32)),
-    net: {
-      send: (peer, frame) => void network.send(peer, frame),
-      broadcast: (frame) => void network.broadcast(frame),
-      peers: () => network.peers().length,
-      fetchBlob: (root, size) => network.fetchBlob(root, size, { timeoutMs: FETCH_TIMEOUT_MS }),
-      report: (peer, verdict, why) => {
-        log.debug({ module: "consensus", peer, verdict }, why);
-        // By the kind of message: reasons hold particulars, and a map of them would grow for ever.
-        const kind = why.split(":", 1)[0] as string;
-        if (kind in rejected || Object.keys(rejected).length < MAX_REASONS) rejected[kind] = (rejected[kind] ?? 0) + 1;
-        network.report(peer, verdict);
-      },
-    },
+    net: attack === "" ? net : misbehaving(net, attack, home.keys.consensus.secret, genesisHash),
     blobs,
     records: sidecars,
     wal,

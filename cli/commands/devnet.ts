@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { ATTACKS, parseAttack } from "../../learning/attacks/index.ts";
+import { isNodeAttack, NODE_ATTACKS } from "../../node/attacks.ts";
 import { PoflError } from "../../types/errors.ts";
 import { contextOf } from "../context.ts";
 import { printReport, toleranceText } from "../devnet/display.ts";
@@ -9,7 +10,7 @@ import { examples } from "../examples.ts";
 import type { Output } from "../output.ts";
 import { whole } from "../parse.ts";
 
-const KINDS = [...ATTACKS, "crash"].join(", ");
+const KINDS = [...ATTACKS, ...NODE_ATTACKS, "crash"].join(", ");
 const METRICS = ["accuracy", "auroc", "loss"] as const;
 
 function target(text: string): NonNullable<DevnetOptions["target"]> {
@@ -23,7 +24,7 @@ function target(text: string): NonNullable<DevnetOptions["target"]> {
 
 function attack(text: string): NonNullable<DevnetOptions["attack"]> {
   const [kind = "", count] = text.split(":");
-  const known = kind === "crash" ? kind : parseAttack(kind);
+  const known = kind === "crash" || isNodeAttack(kind) ? kind : parseAttack(kind);
   if (!known) throw new InvalidArgumentError(`Must be KIND:COUNT; this version knows ${KINDS}.`);
   if (!/^[1-9]\d?$/.test(count ?? "")) throw new InvalidArgumentError("Must be KIND:COUNT, e.g. sign-flip:2.");
   return { kind: known, count: Number(count) };

@@ -117,7 +117,7 @@ export function printReport(out: Output, report: DevnetReport): void {
   }
   out.line();
   out.table(
-    ["miner", "accepted", "kept out", "training pay", "earned in all", "reputation", "blocks"],
+    ["miner", "accepted", "kept out", "training pay", "earned in all", "reputation", "stake", "blocks"],
     miners.map((m) => [
       m.honest ? m.moniker : `${m.moniker} (attacker)`,
       String(m.accepted),
@@ -127,6 +127,7 @@ export function printReport(out: Output, report: DevnetReport): void {
       grouped(m.trainingPay),
       grouped(m.reward),
       m.reputation.toFixed(3),
+      m.jailed ? `${grouped(m.stake)} jailed` : grouped(m.stake),
       String(m.blocksProposed),
     ]),
   );

@@ -58,6 +58,9 @@ export type DevnetReport = {
     /** Of `reward`: paid for updates. */
     trainingPay: string;
     reputation: number;
+    /** What is left of its stake, and whether it is jailed: evidence burns and jails. */
+    stake: string;
+    jailed: boolean;
     blocksProposed: number;
   }[];
   finality: { p50Ms: number | null; p95Ms: number | null; roundsPerSecond: number };
@@ -141,6 +144,8 @@ export function minerLines(nodes: readonly DevNode[], { rounds, miners }: Follow
       reward: known?.earned ?? "0",
       trainingPay: own.reduce((sum, u) => sum + BigInt(u.pay), 0n).toString(),
       reputation: known?.reputation ?? 0,
+      stake: known?.stake ?? "0",
+      jailed: known?.jailed ?? false,
       blocksProposed: known?.blocksProposed ?? 0,
     };
   });

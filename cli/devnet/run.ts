@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RELEASE_PERMILLE, type TaskSpec } from "../../genesis/task.ts";
 import type { Attack } from "../../learning/attacks/index.ts";
+import type { NodeAttack } from "../../node/attacks.ts";
 import { isPoflError } from "../../types/errors.ts";
 import { fromHex } from "../../types/primitives.ts";
 import { usage } from "../failure.ts";
@@ -22,7 +23,7 @@ export type DevnetOptions = {
   readonly rounds?: number | undefined;
   readonly target?: { readonly metric: "accuracy" | "auroc" | "loss"; readonly value: number } | undefined;
   /** The last `count` nodes misbehave. */
-  readonly attack?: { readonly kind: Attack | "crash"; readonly count: number } | undefined;
+  readonly attack?: { readonly kind: Attack | NodeAttack | "crash"; readonly count: number } | undefined;
   /** Fixes the training's chance; left out: each run differs. */
   readonly seed?: number | undefined;
   readonly keep?: boolean | undefined;

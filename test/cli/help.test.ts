@@ -95,7 +95,7 @@ const wrong: [id: string, args: string[], says: RegExp][] = [
   ],
   ["approve: no request", ["custodian", "approve", "0x12"], /expected 32 bytes/],
   ["regulator that is no address", ["testnet", "--regulator", "bob", "--out", "y"], /not 0x/],
-  ["unknown attack", ["devnet", "--attack", "equivocate:1"], /label-flip, sign-flip, .*crash/],
+  ["unknown attack", ["devnet", "--attack", "bribe:1"], /label-flip, sign-flip, .*equivocate, withhold, crash/],
   ["attack without a count", ["devnet", "--attack", "crash"], /KIND:COUNT/],
   ["nobody honest", ["devnet", "--attack", "crash:4"], /at least one of 4 nodes must be honest/],
   ["unknown metric", ["devnet", "--target", "f1=0.5"], /accuracy, auroc, loss/],

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { genesisHead } from "../../consensus/block/context.ts";
 import { Engine } from "../../consensus/engine/engine.ts";
-import type { Applied, EngineDeps, EngineRounds, EngineTrainer } from "../../consensus/engine/types.ts";
+import type { Applied, EngineDeps, EngineNet, EngineRounds, EngineTrainer } from "../../consensus/engine/types.ts";
 import { computeRound } from "../../consensus/round/compute.ts";
 import { blobRoot } from "../../crypto/blob.ts";
 import { addressOf } from "../../crypto/domain.ts";
@@ -130,6 +130,8 @@ export type WorldOptions = {
   loss?: number;
   trainer?: (name: string) => EngineTrainer | undefined;
   rounds?: (name: string) => EngineRounds | undefined;
+  /** What stands between the engine of `name` and the network. */
+  net?: (name: string, net: EngineNet) => EngineNet;
   /** A node that may log errors: they are warnings here. */
   broken?: string;
   /** Everybody is connected to this one only. */
@@ -265,6 +267,23 @@ export class World {
     const log = (data: Record<string, unknown>, text: string) => {
       if (data.err) this.faults.push(`${name}: ${text}: ${(data.err as Error).stack}`);
     };
+    const net: EngineNet = {
+      send: (peer, frame) => this.#deliver(name, peer, frame),
+      broadcast: (frame) => {
+        for (const other of this.engines.keys()) if (other !== name) this.#deliver(name, other, frame);
+      },
+      peers: () => [...this.engines.keys()].filter((other) => other !== name && this.#linked(name, other)).length,
+      fetchBlob: async (root) => {
+        for (const [other, { blobs }] of this.disks) {
+          const bytes = blobs.get(toHex(root));
+          if (bytes && this.engines.has(other) && this.#linked(name, other)) return bytes;
+        }
+        throw new Error("no peer has it");
+      },
+      report: (peer, verdict, why) => {
+        this.reports.push(`${name} on ${peer}: ${verdict}: ${why}`);
+      },
+    };
     return {
       genesis: this.genesis,
       genesisHash: this.hash,
@@ -277,23 +296,7 @@ export class World {
         const from = this.options.steady ? `${name}/${disk.blocks.length}` : `${this.rand()}`;
         return new Uint8Array(createHash("sha256").update(from).digest());
       },
-      net: {
-        send: (peer, frame) => this.#deliver(name, peer, frame),
-        broadcast: (frame) => {
-          for (const other of this.engines.keys()) if (other !== name) this.#deliver(name, other, frame);
-        },
-        peers: () => [...this.engines.keys()].filter((other) => other !== name && this.#linked(name, other)).length,
-        fetchBlob: async (root) => {
-          for (const [other, { blobs }] of this.disks) {
-            const bytes = blobs.get(toHex(root));
-            if (bytes && this.engines.has(other) && this.#linked(name, other)) return bytes;
-          }
-          throw new Error("no peer has it");
-        },
-        report: (peer, verdict, why) => {
-          this.reports.push(`${name} on ${peer}: ${verdict}: ${why}`);
-        },
-      },
+      net: this.options.net?.(name, net) ?? net,
       blobs: {
         get: async (root) => disk.blobs.get(toHex(root)),
         put: async (bytes) => {

@@ -92,6 +92,32 @@ test("a target that is missed, and a time that is over: the document says so, ex
     assert.is(readdirSync(dir).length, 1, "the logs are kept");
   }));
 
+test("an equivocator: jailed and slashed in the report, nobody else, and the target is met without it", () =>
+  inTmp(async (dir) => {
+    const args = [
+      "devnet",
+      "--nodes",
+      "5",
+      "--attack",
+      "equivocate:1",
+      "--rounds",
+      "3",
+      "--target",
+      "loss=100",
+      "--json",
+    ];
+    const { code, stdout, stderr } = await pofl(args, { TMPDIR: dir });
+    assert.is(code, 0, stderr);
+    const { miners } = JSON.parse(stdout) as DevnetReport;
+    assert.equal(
+      miners.map((m) => [m.honest, m.jailed]),
+      [...new Array(4).fill([true, false]), [false, true]],
+    );
+    const [honest, liar] = [miners[0]?.stake ?? "0", miners[4]?.stake ?? "0"].map(BigInt) as [bigint, bigint];
+    assert.is(liar, honest - honest / 20n);
+    assert.equal(readdirSync(dir), []);
+  }));
+
 for (const signal of ["SIGINT", "SIGKILL"] as const) {
   test(`${signal} while it runs: its nodes end too`, () =>
     inTmp(async (dir) => {
