@@ -40,6 +40,7 @@ import { withRecent } from "./store/recent.ts";
 import { openStore, type Store } from "./store/store.ts";
 import { Sync } from "./sync.ts";
 import { TxGate } from "./txgate.ts";
+import { VrfAhead } from "./vrf/ahead.ts";
 
 /** Wires one node: opens everything in order of dependency, closes in reverse, and undoes a start that fails half-way. */
 
@@ -187,6 +188,10 @@ async function open(
     (r) => r.close(),
   );
 
+  const ahead = opened("the proof threads", new VrfAhead({ log: (line) => log.error({ module: "sync" }, line) }), (a) =>
+    a.rest(),
+  );
+
   const network = opened(
     "the network",
     await createNetwork(
@@ -272,6 +277,7 @@ async function open(
       if (!config.node.archive) await retention.onBlock(certified.block, next);
     },
     certified: (height) => store.certified(height),
+    vrf: ahead.verify,
     allowed: (height, id) => trusted.allowed(height, id),
     behind: (peer, height) => sync.claim(peer, height),
     log: log.child({ module: "consensus" }) as EngineLog,
@@ -302,6 +308,7 @@ async function open(
     certified: (height) => store.certified(height),
     log: syncLog as EngineLog,
     ...(config.sync.mode === "snapshot" && { join: joining.join }),
+    ahead,
     lead: joining.lead,
     far: joining.far,
     fatal,

@@ -6,12 +6,17 @@ import type { Network, Peer } from "../p2p/types.ts";
 import { CertifiedBlock } from "../types/block.ts";
 import { errorText, isPoflError } from "../types/errors.ts";
 import { decode, U32, U53 } from "../types/primitives.ts";
+import type { VrfAhead } from "./vrf/ahead.ts";
 
 /** Catching up: certified blocks in order, from whoever says that it is ahead. Each is verified before it is applied. */
 
 export const BLOCKS_PROTOCOL = "blocks/1";
 /** Blocks per request: large enough to keep the pipe full, small enough to change the source often. */
 const BATCH = 64;
+/** Requests to one peer before the best source is looked for again. */
+const BATCHES = 16;
+/** Blocks that are read before their turn, so that their proofs are verified meanwhile. */
+const AHEAD = 16;
 const TIMEOUT_MS = 10_000;
 const MAX_BATCH_BYTES = 64 * 1024 * 1024;
 
@@ -36,6 +41,8 @@ export type SyncDeps = {
   readonly join?: (peers: () => readonly Peer[], from: number, signal: AbortSignal) => Promise<boolean>;
   /** Before blocks of a peer are taken: throws if its chain is not the trusted one. */
   readonly lead?: (peer: Peer, signal: AbortSignal) => Promise<void>;
+  /** Verifies proofs of blocks that have been read before they are applied. */
+  readonly ahead?: Pick<VrfAhead, "begin" | "rest">;
   /** A peer is far ahead of this node. */
   readonly far?: (height: number) => void;
   readonly fatal?: (error: unknown) => void;
@@ -87,6 +94,7 @@ export class Sync {
     this.#deps.far?.(height);
     this.#running = this.#join()
       .then((goOn) => (goOn ? this.#catchUp() : undefined))
+      .then(() => this.#deps.ahead?.rest())
       .finally(() => {
         this.#running = undefined;
       });
@@ -136,15 +144,42 @@ export class Sync {
     }
   }
 
+  /** Takes blocks as long as the source has some, a while at most, so that another may be asked. */
   async #pull(source: Peer, from: number): Promise<number> {
-    const { network, engine, log } = this.#deps;
-    const request = BlocksRequest.serialize({ from, count: BATCH });
-    const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal: this.#abort.signal };
+    const { engine, log, ahead } = this.#deps;
     let applied = 0;
-    for await (const frame of network.request(source, BLOCKS_PROTOCOL, request, options)) {
-      if (await engine().applyCertified(decode(CertifiedBlock, frame))) applied++;
+    let seed = engine().head.state.seed;
+    const read: { readonly block: CertifiedBlock; readonly ready: Promise<void> | undefined }[] = [];
+    const apply = async () => {
+      const { block, ready } = read.shift() as (typeof read)[number];
+      await ready;
+      if (await engine().applyCertified(block)) applied++;
+    };
+    try {
+      for await (const block of this.#blocks(source, from)) {
+        const { header } = block.block;
+        read.push({ block, ready: ahead?.begin(header, seed, engine().head.state) });
+        seed = header.seed;
+        if (read.length > AHEAD) await apply();
+      }
+    } finally {
+      // What came before the line broke is good.
+      while (read.length > 0 && !this.#abort.signal.aborted) await apply();
+      if (applied > 0) log.info({ height: engine().head.height, peer: source }, "caught up");
     }
-    if (applied > 0) log.info({ height: engine().head.height, peer: source }, "caught up");
     return applied;
+  }
+
+  async *#blocks(source: Peer, from: number): AsyncGenerator<CertifiedBlock> {
+    const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal: this.#abort.signal };
+    for (let batch = 0; batch < BATCHES; batch++) {
+      let got = 0;
+      const request = BlocksRequest.serialize({ from: from + batch * BATCH, count: BATCH });
+      for await (const frame of this.#deps.network.request(source, BLOCKS_PROTOCOL, request, options)) {
+        yield decode(CertifiedBlock, frame);
+        got++;
+      }
+      if (got < BATCH) return;
+    }
   }
 }

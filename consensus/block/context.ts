@@ -46,7 +46,15 @@ export type HeightContext = {
   readonly beta: (validator: number, proof: Uint8Array) => Uint8Array | undefined;
 };
 
-export function heightContext(parent: Head, genesis: Genesis, genesisHash: Hash): HeightContext {
+/** `vrfVerify`, or something that gives the same sooner. */
+export type VrfVerify = typeof vrfVerify;
+
+export function heightContext(
+  parent: Head,
+  genesis: Genesis,
+  genesisHash: Hash,
+  verify: VrfVerify = vrfVerify,
+): HeightContext {
   const { state } = parent;
   const height = parent.height + 1;
   const validators = validatorSet(state, genesis);
@@ -70,7 +78,7 @@ export function heightContext(parent: Head, genesis: Genesis, genesisHash: Hash)
       const key = `${validator}/${toHex(proof)}`;
       if (!betas.has(key)) {
         const vrfKey = validators[validator]?.vrfKey;
-        betas.set(key, vrfKey && vrfVerify(vrfKey, beaconAlpha(seed, height), proof));
+        betas.set(key, vrfKey && verify(vrfKey, beaconAlpha(seed, height), proof));
       }
       return betas.get(key);
     },

@@ -108,7 +108,8 @@ export class Engine {
   // ---- heights ----
 
   #newRun(): HeightRun {
-    const ctx = heightContext(this.#head, this.#deps.genesis, this.#deps.genesisHash);
+    const { genesis, genesisHash, vrf } = this.#deps;
+    const ctx = heightContext(this.#head, genesis, genesisHash, vrf);
     return new HeightRun(ctx, this.#deps, {
       own: this.#own,
       wal: this.#wal,

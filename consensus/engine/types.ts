@@ -7,7 +7,7 @@ import type { Metrics, UpdateVote } from "../../types/round.ts";
 import type { Tx } from "../../types/tx.ts";
 import type { Beside } from "../../vm/records.ts";
 import type { State } from "../../vm/state.ts";
-import type { Head } from "../block/context.ts";
+import type { Head, VrfVerify } from "../block/context.ts";
 import type { RoundInput, RoundOutcome } from "../round/compute.ts";
 import type { DurableLog } from "../signer.ts";
 
@@ -27,6 +27,8 @@ export type EngineDeps = {
   readonly signerLog: DurableLog;
   readonly trainer: EngineTrainer | undefined;
   readonly rounds: EngineRounds;
+  /** Left out: `vrfVerify`. */
+  readonly vrf?: VrfVerify;
   /** Transactions for the next block, in an order that the state machine accepts. */
   readonly pickTxs: () => Tx[];
   /** Stores a final block in one synced batch; after it resolves the block is never lost. */
