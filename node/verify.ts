@@ -10,7 +10,7 @@ import { blobRoot } from "../crypto/blob.ts";
 import { txId } from "../crypto/domain.ts";
 import { type Genesis, genesisHash } from "../genesis/genesis.ts";
 import { initialModel } from "../genesis/model.ts";
-import { type Block, blockId, Receipt } from "../types/block.ts";
+import { type Block, blockId, type CertifiedBlock, Receipt } from "../types/block.ts";
 import { isPoflError, PoflError } from "../types/errors.ts";
 import { bytesEqual, type Hash, toHex } from "../types/primitives.ts";
 import type { Learning } from "../types/round.ts";
@@ -18,9 +18,12 @@ import { TX_KINDS } from "../types/tx.ts";
 import { State } from "../vm/state.ts";
 import { homePaths, readGenesis } from "./home.ts";
 import { takeLock } from "./lock.ts";
+import { verifyHistory } from "./snapshots/history.ts";
 import { readBlob } from "./store/blobs.ts";
 import { openDatabase } from "./store/database.ts";
 import { openStore, type Store } from "./store/store.ts";
+import { VrfAhead } from "./vrf/ahead.ts";
+import { BlockReader } from "./vrf/reader.ts";
 
 /**
  * Verifies a stored chain again from its genesis file, height by height, with the code that judges a new block: nothing that the
@@ -40,6 +43,11 @@ export type VerifyReport = {
   readonly headHash: string;
   readonly stateRoot: string;
   readonly blocks: number;
+  /**
+   * 1: every block was replayed from genesis. Else the home began with a snapshot and lacks the blocks below this height: of those that it has, certificates, links and
+   * bodies were verified, and that the state is the head's; what came of transactions and rounds was not.
+   */
+  readonly from: number;
   /** In certificates: those stored with the blocks, and those that the next blocks carry. */
   readonly signatures: number;
   readonly transactions: number;
@@ -101,7 +109,7 @@ export async function verifyHome(dir: string, options: VerifyOptions = {}): Prom
 }
 
 /**
- * Verifies all that `store` holds, one height in memory at a time.
+ * Verifies all that `store` holds, a few heights in memory at a time.
  * @throws PoflError VERIFY_FAILED with the height; what the store throws, with the height
  */
 export async function verifyChain(parts: VerifyParts, { onProgress }: VerifyOptions = {}): Promise<VerifyReport> {
@@ -109,6 +117,8 @@ export async function verifyChain(parts: VerifyParts, { onProgress }: VerifyOpti
   const { genesis, store } = parts;
   const hash = genesisHash(genesis);
   const stored = store.head();
+  const from = 1 + (store.holes()[0]?.to ?? 0);
+  if (from > 1) return verifySnapshot(parts, from, started, onProgress);
   const counts = { signatures: 0, transactions: 0, redactions: 0 };
   const rounds = {
     recomputed: 0,
@@ -118,24 +128,34 @@ export async function verifyChain(parts: VerifyParts, { onProgress }: VerifyOpti
   const lostReceipts: number[] = [];
   let head = genesisHead(hash, State.genesis(genesis));
   let model: KnownModel | undefined;
-  while (head.height < stored.height) {
-    const height = head.height + 1;
-    const parent = head;
-    const next = await atHeight(height, () => verifyHeight(parts, heightContext(parent, genesis, hash), model));
-    head = next.head;
-    model = next.model ?? model;
-    const { block } = next;
-    counts.signatures += head.commit.signatures.length + block.lastCommit.signatures.length;
-    counts.transactions += block.txs.length;
-    counts.redactions += next.redactions;
-    if (next.lostReceipts) lostReceipts.push(height);
-    if (next.source) {
-      rounds[next.source === "recomputed" ? "recomputed" : "fromCertificate"]++;
-      const last = rounds.ranges.at(-1);
-      if (last?.source === next.source) last.to = height;
-      else rounds.ranges.push({ from: height, to: height, source: next.source });
+  const ahead = new VrfAhead();
+  const reader = new BlockReader((h) => store.certified(h), ahead, head.state.seed, stored.height);
+  const one = async (parent: Head, known: KnownModel | undefined) => {
+    const certified = await reader.take(parent.state);
+    return verifyHeight(parts, heightContext(parent, genesis, hash, ahead.verify), certified, known);
+  };
+  try {
+    while (head.height < stored.height) {
+      const height = head.height + 1;
+      const parent = head;
+      const next = await atHeight(height, () => one(parent, model));
+      head = next.head;
+      model = next.model ?? model;
+      const { block } = next;
+      counts.signatures += head.commit.signatures.length + block.lastCommit.signatures.length;
+      counts.transactions += block.txs.length;
+      counts.redactions += next.redactions;
+      if (next.lostReceipts) lostReceipts.push(height);
+      if (next.source) {
+        rounds[next.source === "recomputed" ? "recomputed" : "fromCertificate"]++;
+        const last = rounds.ranges.at(-1);
+        if (last?.source === next.source) last.to = height;
+        else rounds.ranges.push({ from: height, to: height, source: next.source });
+      }
+      onProgress?.(height, stored.height);
     }
-    onProgress?.(height, stored.height);
+  } finally {
+    await ahead.rest();
   }
   await atHeight(head.height, () => checkHead(parts, head));
   return {
@@ -145,11 +165,47 @@ export async function verifyChain(parts: VerifyParts, { onProgress }: VerifyOpti
     headHash: toHex(head.id),
     stateRoot: toHex(head.state.root()),
     blocks: head.height,
+    from,
     ...counts,
     rounds,
     lostReceipts,
     seconds: Math.round(performance.now() - started) / 1000,
   };
+}
+
+/** As far as it goes without the state that the blocks here began with. */
+async function verifySnapshot(
+  { genesis, store, blob }: VerifyParts,
+  from: number,
+  started: number,
+  onProgress: VerifyOptions["onProgress"],
+): Promise<VerifyReport> {
+  const { height, id } = store.head();
+  const { rounds, ...counts } = await verifyHistory(genesis, store, from, atHeight, (h) => onProgress?.(h, height));
+  return atHeight(height, async () => {
+    // Compares its root with the head's header.
+    const state = await store.loadState();
+    for (const { record } of state.tasks()) await blob(record.modelRoot);
+    const ranges = rounds.length > 0 ? [{ from: rounds[0] as number, to: rounds.at(-1) as number }] : [];
+    return {
+      chainId: genesis.chainId,
+      genesisHash: toHex(genesisHash(genesis)),
+      height,
+      headHash: toHex(id),
+      stateRoot: toHex(state.root()),
+      blocks: height - from + 1,
+      from,
+      ...counts,
+      redactions: 0,
+      rounds: {
+        recomputed: 0,
+        fromCertificate: rounds.length,
+        ranges: ranges.map((r) => ({ ...r, source: "certificate" as const })),
+      },
+      lostReceipts: [],
+      seconds: Math.round(performance.now() - started) / 1000,
+    };
+  });
 }
 
 /** What a verified height leaves to the next. */
@@ -165,9 +221,13 @@ type Verified = {
 /** A model that was computed here, and its root. */
 type KnownModel = { readonly root: Hash; readonly value: Int32Array };
 
-async function verifyHeight(parts: VerifyParts, ctx: HeightContext, known: KnownModel | undefined): Promise<Verified> {
+async function verifyHeight(
+  parts: VerifyParts,
+  ctx: HeightContext,
+  certified: CertifiedBlock | undefined,
+  known: KnownModel | undefined,
+): Promise<Verified> {
   const { height, validators } = ctx;
-  const certified = await parts.store.certified(height);
   if (!certified) return failed("the block is missing");
   const { block, commit } = certified;
   verifyCommit(ctx.genesisHash, validators, height, blockId(block.header), commit);
@@ -233,7 +293,8 @@ async function checkRecords(store: Store, { block, id, receipts }: Derived): Pro
     store.validators(height),
     store.heightOf(id),
   ]);
-  if (!set) failed("its validator set is missing");
+  // Of blocks before a snapshot the sets may be forgotten; the header has named them, and that was derived.
+  if (!set && height >= store.base()) failed("its validator set is missing");
   if (named !== height) failed("the index of block hashes does not name it");
   if (stored && stored.length !== receipts.length) {
     failed(`${stored.length} receipts are stored of ${receipts.length} transactions`);

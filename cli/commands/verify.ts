@@ -36,7 +36,14 @@ function print(out: Output, r: VerifyReport): void {
   const count = (n: number, what: string) => `${grouped(String(n))} ${what}${n === 1 ? "" : "s"}`;
   out.line(`Chain     ${r.chainId} ${r.genesisHash}`);
   out.line(`Head      height ${r.height} ${r.headHash}`);
-  out.line(`State     ${r.stateRoot}, as replayed from genesis`);
+  const replayed = r.from === 1;
+  out.line(`State     ${r.stateRoot}, ${replayed ? "as replayed from genesis" : "as the head's header says"}`);
+  if (!replayed) {
+    out.line(
+      `NOT ALL   this home began with a snapshot and has no blocks below height ${r.from} yet. Certificates, links and bodies of the others were\n` +
+        "          verified; what came of their transactions and rounds was not replayed. Let the node run until it has fetched the rest.",
+    );
+  }
   out.line(
     `Verified  ${count(r.blocks, "block")}, ${count(r.signatures, "signature")} of certificates, ` +
       `${count(r.transactions, "transaction")}, ${count(r.redactions, "redaction")} in ${r.seconds.toFixed(1)} s`,

@@ -1,13 +1,22 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Checkpoint } from "../../consensus/light/chain.ts";
+import { type HomePaths, homePaths, writeGenesis } from "../../node/home.ts";
 import { Join, type Joined } from "../../node/snapshots/join.ts";
 import { TrustedPath } from "../../node/snapshots/trusted.ts";
 import { decodeQuestion, HEADERS_PROTOCOL, Offers, SNAPSHOT_PROTOCOL } from "../../node/snapshots/wire.ts";
-import { LightBlocks, ValidatorSet } from "../../types/block.ts";
+import { openDatabase } from "../../node/store/database.ts";
+import { layout } from "../../node/store/layout.ts";
+import { openRecord, sealRecord } from "../../node/store/records.ts";
+import { checkHome } from "../../node/upkeep.ts";
+import { verifyHome } from "../../node/verify.ts";
+import { CertifiedBlock, LightBlocks, ValidatorSet } from "../../types/block.ts";
 import { isPoflError } from "../../types/errors.ts";
-import { bytesEqual } from "../../types/primitives.ts";
+import { bytesEqual, toHex } from "../../types/primitives.ts";
 import { StatePiece } from "../../vm/snapshot.ts";
+import { cli, inFolder, refused } from "../cli/support.ts";
 import { type CertifiedChain, changingChain } from "../light/chains.ts";
 import { emptyStore, FakeNetwork, type Handlers, lying, memory, QUIET, serving } from "../light/peers.ts";
 
@@ -255,5 +264,53 @@ test("the sets that come with a snapshot are those that decided each height", as
     assert.ok(bytesEqual(at.set, expected), `height ${height}`);
   }
 });
+
+/** A home that took the snapshot and then the blocks after it. */
+async function snapshotHome(dir: string): Promise<HomePaths> {
+  const { chain, honest } = await world();
+  const network = new FakeNetwork();
+  network.peers.set("a", honest);
+  const joined = await run(joining(chain, network), network);
+  const paths = homePaths(dir);
+  mkdirSync(join(dir, "config"), { recursive: true });
+  mkdirSync(paths.data);
+  writeGenesis(paths, chain.genesis);
+  const store = await emptyStore(chain, await openDatabase(paths.chain));
+  await store.restore(joined!.snapshot);
+  for (const { certified, receipts, head } of chain.blocks.slice(AT)) {
+    await store.append(certified, receipts, head.state.changes(), head.validators);
+  }
+  await store.close();
+  return paths;
+}
+
+test("pofl verify and db check say what they can of a home without history, and find what is damaged", () =>
+  inFolder(async (folder) => {
+    const { chain } = await world();
+    const paths = await snapshotHome(join(folder, "home"));
+    const report = await verifyHome(paths.dir);
+    assert.is(report.from, AT);
+    assert.is(report.blocks, LENGTH - AT + 1);
+    assert.is(report.stateRoot, toHex(chain.head.state.root()));
+    const human = await cli(["verify", "--home", paths.dir]);
+    assert.match(human.stdout, /NOT ALL {3}this home began with a snapshot and has no blocks below height 14/);
+    assert.equal((await checkHome(paths.dir)).damages, []);
+
+    const damage = async (height: number, change: (c: CertifiedBlock) => void) => {
+      const db = await openDatabase(paths.chain);
+      const key = layout.block(height);
+      const c = CertifiedBlock.deserialize(openRecord(key, (await db.get(key)) as Uint8Array));
+      change(c);
+      await db.put(key, sealRecord(key, CertifiedBlock.serialize(c)));
+      await db.close();
+    };
+    await damage(AT, (c) => (c.commit.signatures[0]!.signature[3]! ^= 1));
+    const signature = await refused(() => verifyHome(paths.dir), "VERIFY_FAILED");
+    assert.match(signature.message, /^height 14: .*signature of validator 0 is bad/);
+    await damage(AT, (c) => (c.commit.signatures[0]!.signature[3]! ^= 1));
+    await damage(AT + 1, (c) => c.block.txs.push(chain.certified(1)!.block.txs[0]!));
+    const body = await refused(() => verifyHome(paths.dir), "VERIFY_FAILED");
+    assert.match(body.message, /^height 15: its txRoot is not the header's/);
+  }));
 
 test.run();

@@ -291,6 +291,7 @@ test("a sound chain: everything recomputed, through a change of the validator se
       headHash: toHex(made.certified("a", HEIGHT)?.commit.blockId as Uint8Array),
       stateRoot: toHex(made.certified("a", HEIGHT)?.block.header.stateRoot as Uint8Array),
       blocks: HEIGHT,
+      from: 1,
       transactions: 3,
       rounds: { recomputed: HEIGHT, fromCertificate: 0, ranges: [{ from: 1, to: HEIGHT, source: "recomputed" }] },
       redactions: 0,
