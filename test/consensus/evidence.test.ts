@@ -153,6 +153,23 @@ for (const { kind, of } of halves) {
   });
 }
 
+test("a node that hears its own key say something else tells its operator", async () => {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 36, broken: "d" });
+  for (const name of NAMES) world.start(name);
+  assert.ok(await world.run(60_000, () => world.height("d") >= 2));
+  let told = false;
+  world.filter = (from, _to, frame) => {
+    const lie = from === "d" && !told ? contradiction(world.hash, "double-vote", decodeMessage(frame)) : undefined;
+    if (!lie) return true;
+    told = true;
+    world.at(1, () => world.engines.get("d")?.onFrame("a", encodeMessage(lie)));
+    return true;
+  };
+  const warned = () => world.warnings.some((w) => /^d: another process signs with the consensus key/.test(w));
+  assert.ok(await world.run(60_000, warned));
+  await assertPunished(world, "double-vote");
+});
+
 test("evidence that is made up counts against its sender, what is useless or known does not", async () => {
   const world = await network(33);
   const engine = world.engines.get("a");
