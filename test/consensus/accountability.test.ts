@@ -73,24 +73,26 @@ function chaos(byzantine: readonly number[], n: number): NonNullable<ClusterOpti
   };
 }
 
+type Shape = { readonly powers: readonly number[]; readonly byzantine: readonly number[] };
+const SHAPES: readonly [Shape, ...Shape[]] = [
+  { powers: [1, 1, 1, 1], byzantine: [] },
+  { powers: [1, 1, 1, 1], byzantine: [1] },
+  { powers: [5, 3, 3, 2], byzantine: [3] },
+  { powers: [1, 1, 1, 1, 1, 1, 1], byzantine: [0, 4] },
+];
+
 test("no run, whatever the network and a third of the power do, yields evidence against a correct node", () => {
   const rounds: number[] = [];
   fc.assert(
     fc.property(
       fc.record({
         seed: fc.integer({ min: 1, max: 2 ** 31 }),
-        shape: fc.constantFrom(
-          { powers: [1, 1, 1, 1], byzantine: [] },
-          { powers: [1, 1, 1, 1], byzantine: [1] },
-          { powers: [5, 3, 3, 2], byzantine: [3] },
-          { powers: [1, 1, 1, 1, 1, 1, 1], byzantine: [0, 4] },
-        ),
+        shape: fc.constantFrom(...SHAPES),
         loss: fc.constantFrom(0, 0.3, 0.6),
         delay: fc.constantFrom(20, 120, 400),
       }),
       ({ seed, shape, loss, delay }) => {
-        const powers: readonly number[] = shape.powers;
-        const byzantine: readonly number[] = shape.byzantine;
+        const { powers, byzantine } = shape;
         const act = chaos(byzantine, powers.length);
         const options: ClusterOptions = { powers, byzantine, seed, loss, delay, healAt: 4000, act };
         const { cluster, transcript } = recorded(options);
@@ -102,7 +104,8 @@ test("no run, whatever the network and a third of the power do, yields evidence 
         }
       },
     ),
-    { numRuns: 300 },
+    // By the paper's lines 23 and 29 this one names a correct node, though all are correct.
+    { numRuns: 500, examples: [[{ seed: 1289839839, shape: SHAPES[0], loss: 0, delay: 120 }]] },
   );
   assert.ok(rounds.filter((r) => r >= 3).length > 30, "many runs must go through several rounds");
 });
