@@ -1,15 +1,20 @@
 import type { Genesis } from "../../genesis/genesis.ts";
 import { isPoflError } from "../../types/errors.ts";
 import { type Evidence, offenceOf } from "../../types/evidence.ts";
-import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
-import type { Hash, Height } from "../../types/primitives.ts";
+import { MAX_EVIDENCE_PER_BLOCK, MAX_VALIDATORS } from "../../types/limits.ts";
+import { bytesEqual, type Hash, type Height } from "../../types/primitives.ts";
 import { culpritOf } from "../../vm/evidence.ts";
 import { checkOffence, offenceHeight } from "../../vm/offences.ts";
 import type { State } from "../../vm/state.ts";
 import { idKey } from "../bft/votes.ts";
 
-/** Pieces that wait for a block: each names a bonded key and another height of it, and a block takes sixteen. */
-const MAX_WAITING = 1024;
+/**
+ * Pieces of one key that wait for a block, which takes one of them: it may sign offences at old heights at will, and must not fill the
+ * place of others.
+ */
+const MAX_WAITING_PER_KEY = 8;
+/** Pieces that wait in all: that many for each of a full set of validators. */
+const MAX_WAITING = MAX_WAITING_PER_KEY * MAX_VALIDATORS;
 
 /**
  * Evidence that waits for a block. It lives in memory: after a restart the log of the height in progress yields what it yielded before, and
@@ -35,6 +40,8 @@ export class EvidencePool {
     const key = keyOf(evidence);
     if (this.#waiting.has(key) || this.#waiting.size >= MAX_WAITING) return false;
     if (!this.#useful(evidence, state)) return false;
+    const ofKey = [...this.#waiting.values()].filter((e) => bytesEqual(e.consensusKey, evidence.consensusKey)).length;
+    if (ofKey >= MAX_WAITING_PER_KEY) return false;
     checkOffence(evidence, this.#genesisHash);
     this.#waiting.set(key, evidence);
     return true;

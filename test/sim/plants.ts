@@ -260,11 +260,6 @@ export const PLANTS: readonly Plant[] = [
     edits: [{ file: "vm/offences.js", find: "a.round !== b.round || ", replace: "" }],
   },
   {
-    name: "amnesia-with-proof",
-    what: "a prevote that a newer proof-of-lock allows counts as amnesia",
-    edits: [{ file: "vm/offences.js", find: "prevote.validRound - 1 < precommit.round", replace: "true" }],
-  },
-  {
     name: "amnesia-of-nil",
     what: "a precommit for nil counts as a lock",
     edits: [{ file: "vm/offences.js", find: "!bytesEqual(precommit.blockId, ZERO_HASH) &&", replace: "" }],
