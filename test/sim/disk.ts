@@ -5,10 +5,14 @@ import type { Chance } from "./clock.ts";
 
 /** What one machine keeps when its power fails: synced entries of its logs, batches of its database, blobs. */
 
+/** First byte of the entry that begins a height in the consensus log (`consensus/engine/wal.ts`). */
+const HEIGHT_TAG = 0;
+
 /** A log whose unsynced tail is lost in a crash, from a random entry on. Every write asks `gate` first: a dead machine writes nothing. */
 export class SimLog implements DurableLog {
   entries: Uint8Array[] = [];
   #synced = 0;
+  #mark = 0;
   readonly #gate: () => boolean;
 
   constructor(gate: () => boolean) {
@@ -17,6 +21,7 @@ export class SimLog implements DurableLog {
 
   append(bytes: Uint8Array, { sync }: { sync: boolean }): void {
     if (!this.#gate()) return;
+    if (bytes[0] === HEIGHT_TAG) this.#mark = this.entries.length;
     this.entries.push(bytes.slice());
     if (sync) this.sync();
   }
@@ -29,11 +34,21 @@ export class SimLog implements DurableLog {
   reset(entries: readonly Uint8Array[] = []): void {
     if (!this.#gate()) return;
     this.entries = entries.map((e) => e.slice());
+    this.#mark = 0;
     this.#synced = this.entries.length;
+  }
+
+  /** Of the consensus log: entries of the height in progress. */
+  get ofHeight(): number {
+    return this.entries.length - this.#mark;
   }
 
   crash(chance: Chance): void {
     this.entries = this.entries.slice(0, chance.whole(this.#synced, this.entries.length));
+    this.#mark = Math.max(
+      0,
+      this.entries.findLastIndex((e) => e[0] === HEIGHT_TAG),
+    );
     this.#synced = this.entries.length;
   }
 }

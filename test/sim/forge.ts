@@ -89,10 +89,11 @@ export function forgedFinal(a: Adversary, bad: SimNode, height: number, id?: str
   const bytes = id === undefined ? undefined : a.blocks.get(id);
   if (!id || !bytes) return undefined;
   a.vote(bad, { type: 2, height, round: 0, blockId: id, validRound: 0 });
-  const votes = [...(a.precommits.get(`${height}/${id}`) ?? new Map<number, Uint8Array>())]
-    .map(([, frame]) => voteIn(frame))
+  const heard = [...(a.precommits.get(`${height}/${id}`) ?? new Map<number, Uint8Array>())].map(([, f]) => voteIn(f));
+  const round = heard[0]?.message.round ?? 0;
+  const votes = heard
+    .filter((v) => v.message.round === round)
     .sort((x, y) => x.message.validator - y.message.validator);
-  const round = votes[0]?.message.round ?? 0;
   const used = a.chance.happens(0.5) ? votes : votes.flatMap((v) => [v, v, v]);
   const signatures = used.map((v) => ({
     validator: v.message.validator,

@@ -69,20 +69,23 @@ function forge(a: Adversary, bad: SimNode, heard: Peeked): void {
   const { secret } = bad.options.keys.consensus;
   switch (a.chance.whole(0, 2)) {
     case 0: {
-      // A vote in another's name.
-      const validator = a.chance.whole(0, ctx.validators.length - 1);
+      // A vote in everybody's name.
       const id = Buffer.from(a.chance.pick([...a.values(height), NIL]), "hex");
       const type = a.chance.happens(0.5) ? PREVOTE : PRECOMMIT;
-      const message = { type, height, round, blockId: id, validRound: 0, time: 0, validator };
-      if (validator === self) return;
-      for (const name of to) a.say(bad, name, { kind: "vote", value: signVote(genesisHash, secret, message) });
+      const victim = a.chance.pick(a.world.correct).name;
+      for (let validator = 0; validator < ctx.validators.length; validator++) {
+        const message = { type, height, round, blockId: id, validRound: 0, time: 0, validator };
+        if (validator === self) continue;
+        a.say(bad, victim, { kind: "vote", value: signVote(genesisHash, secret, message) });
+      }
       return;
     }
     case 1: {
       // A proposal out of turn.
       const value = a.chance.pick(a.values(height));
       if (self < 0 || value === undefined || ctx.proposer(round) === self) return;
-      const message = { height, round, blockId: Buffer.from(value, "hex"), validRound: 0, proposer: self };
+      const validRound = a.chance.happens(0.5) ? 0 : a.chance.whole(0, round);
+      const message = { height, round, blockId: Buffer.from(value, "hex"), validRound, proposer: self };
       const proposal = signProposal(genesisHash, secret, message);
       const block = a.blocks.get(value) ?? new Uint8Array(0);
       for (const name of to) a.say(bad, name, { kind: "proposal", value: { proposal, block } });

@@ -235,7 +235,12 @@ export class SimNode {
     this.#world.onDecided(this, applied);
     await this.#pause(this.#world.params.storeMs);
     if (life.dead || !this.#effect()) return never;
-    await life.store.append(certified, receipts, head.state.changes(), head.validators);
+    try {
+      await life.store.append(certified, receipts, head.state.changes(), head.validators);
+    } catch (error) {
+      this.#world.broken(this, `storing failed: ${(error as Error).stack}`);
+      return never;
+    }
     this.#world.watch.stored(this, applied);
     await this.#pause(this.#world.params.storeMs);
     if (life.dead || !this.#effect()) return never;

@@ -68,6 +68,8 @@ export function paramsOf(seed: number, wanted: Wanted = {}): Params {
   // Habits before victims, so that seeds with one n differ in both.
   const faulty = c.happens(0.8) ? chooseFaulty(stakes, c) : [];
   const calm = c.happens(0.15);
+  // Delays beyond every first timeout, for ever.
+  const slow = c.happens(0.05);
   const density = c.pick([0.25, 0.5, 0.8]);
   const habits = faulty.length === 0 ? [] : c.some(HABITS, density / 1.5);
   return {
@@ -79,8 +81,8 @@ export function paramsOf(seed: number, wanted: Wanted = {}): Params {
     heights: wanted.heights ?? 4,
     loss: calm || c.happens(0.3) ? 0 : c.between(0, 0.3),
     duplication: c.happens(0.5) ? 0 : c.between(0, 0.5),
-    delayMs: c.pick([2, 8, 20, 50, 90]),
-    healedDelayMs: c.happens(0.9) ? c.pick([3, 10, 30]) : c.pick([150, 300]),
+    delayMs: slow ? 500 : c.pick([2, 8, 20, 50, 90]),
+    healedDelayMs: slow ? 1000 : c.pick([3, 10, 30, 150]),
     partitionEveryMs: calm || c.happens(0.4) ? 0 : c.pick([250, 600, 1500]),
     crashEveryMs: calm || c.happens(0.4) ? 0 : c.pick([200, 500, 1500]),
     skewMs: c.pick([0, 0, 200, 5000]),

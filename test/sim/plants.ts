@@ -292,9 +292,13 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: "no-pull",
-    what: "peers that lack a proposal are not sent it",
+    what: "peers that lack votes are not sent them",
     edits: [
-      { file: "consensus/engine/exchange.js", find: "if (proposal && !told?.proposal) {", replace: "if (false) {" },
+      {
+        file: "consensus/engine/exchange.js",
+        find: "if (value && !hasBit(bits ?? new Uint8Array(0), i))",
+        replace: "if (false)",
+      },
     ],
   },
   {

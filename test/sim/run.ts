@@ -22,11 +22,11 @@ export type Outcome = {
 };
 
 /**
- * After the faults stop the round that is on must end, and then some round within this many more has a correct proposer and timeouts beyond the
- * delays: proposers are drawn by power, so that fifteen faulty ones in a row come once in ten million.
+ * After the faults stop, timeouts that grow pass the longest delay (2 s) within twenty rounds; then one of these rounds has a correct proposer:
+ * proposers are drawn by power, and twenty faulty ones in a row come less than once in a thousand million.
  */
-const MAX_HEALED_ROUNDS = 30;
-const HEALED_MS = 240_000;
+const MAX_HEALED_ROUNDS = 40;
+const HEALED_MS = 400_000;
 
 export async function runSeed(seed: number, wanted: Wanted & { trace?: boolean } = {}): Promise<Outcome> {
   const params = paramsOf(seed, wanted);

@@ -19,6 +19,8 @@ export type WatchHost = {
   readonly genesisHash: Hash;
   /** Consensus keys of faulty validators, hexadecimal. */
   readonly faultyKeys: ReadonlySet<string>;
+  /** How many validators are faulty. */
+  readonly faulty: number;
   /** Blocks that the adversary made invalid on purpose, hexadecimal without prefix. */
   readonly invalid: ReadonlySet<string>;
   /** The round in which a block says that it was built, by id. */
@@ -159,6 +161,17 @@ export class Watch {
     }
     if (step !== "decided") this.#complete(node, known.total, at);
     const beyond = bft.knownRounds().filter((r) => r > round).length;
+    const proposer = bft.proposal(round)?.message.proposer;
+    if (proposer !== undefined && proposer !== ctx.proposer(round)) {
+      this.#host.fail(`${node.name} at ${at}: keeps a proposal of ${proposer}, who is not on turn`);
+    }
+    // A correct validator sends three messages a round; a faulty one has a share for each life of this node.
+    const n = ctx.validators.length;
+    const rounds = round + 2;
+    const most = (node.lives + 1) * (this.#host.faulty * (32 + 8 * rounds) + (4 * n + 20) * rounds);
+    if (node.disk.wal.ofHeight > most) {
+      this.#host.fail(`${node.name} at ${at}: has logged ${node.disk.wal.ofHeight} events of this height`);
+    }
     if (beyond > 2 * ctx.validators.length) this.#host.fail(`${node.name} at ${at}: keeps ${beyond} future rounds`);
   }
 

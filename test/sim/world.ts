@@ -21,7 +21,7 @@ import { Wire } from "./wire.ts";
 /** Everything of one seed: machines, wire, clock, adversary, invariants. */
 
 /** Short, so that rounds and partitions are of one size; the ratios are those of the preset. */
-const TIMEOUTS = { proposeMs: 300, prevoteMs: 100, precommitMs: 100, deltaMs: 50 };
+const TIMEOUTS = { proposeMs: 300, prevoteMs: 100, precommitMs: 100, deltaMs: 100 };
 const IDLE_MS = 50;
 
 export class SimWorld {
@@ -63,10 +63,12 @@ export class SimWorld {
     this.wire = new Wire(this.clock, this.chance.fork(), params);
     const faultyKeys = new Set(params.faulty.map((i) => toHex(testKeys(`v${i}`).consensus.publicKey)));
     const { ledger, invalid, builtRound } = this;
+    const faulty = params.faulty.length;
     this.watch = new Watch({
       ledger,
       genesisHash: this.genesisHash,
       faultyKeys,
+      faulty,
       invalid,
       builtRound,
       fail: (what) => this.fail(what),
