@@ -200,7 +200,7 @@ export class SimWorld {
     if (node.options.faulty) return;
     if (level === "error") this.fail(`${node.name} logs an error: ${text} ${(fields.err as Error)?.stack ?? ""}`);
     // A correct machine never asks for a second signature; the guard is for what is not foreseen.
-    if (text.startsWith("refused: another")) this.fail(`${node.name} asked its guard for a second value: ${text}`);
+    if (text.startsWith("refused: ")) this.fail(`${node.name} asked its guard for a second value: ${text}`);
   }
 
   broken(node: SimNode, what: string): void {
