@@ -1,10 +1,13 @@
 import type { Command } from "commander";
+import type { Checkpoint } from "../../consensus/light/chain.ts";
 import { type TaskSpec, taskSchema } from "../../genesis/task.ts";
 import { createRpcClient, type RpcClient } from "../../node/rpc/client.ts";
 import type { RoundJson, TxFound } from "../../node/rpc/types.ts";
+import { fromHex, toHex } from "../../types/primitives.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
 import { usage } from "../failure.ts";
+import { proofOf, TRUST_HELP, trustOf, verifiedHeader } from "../light.ts";
 import { bytesText, grouped, type Output } from "../output.ts";
 import { hex } from "../parse.ts";
 
@@ -88,23 +91,12 @@ export function addQueries(program: Command): void {
     .command("account")
     .description("balance and nonce of an account")
     .argument("<ADDR>", "0x and 40 hexadecimal digits", hex(20))
-    .option("--prove", "with the Merkle proof against the state root of the head")
-    .action(async (address: string, flags: { prove?: boolean }, self: Command) => {
+    .option("--prove", "believe no node: verify the proof against headers that are verified here")
+    .option("--trust <HEIGHT:HASH>", TRUST_HELP, trustOf)
+    .action(async (address: string, flags: { prove?: boolean; trust?: Checkpoint }, self: Command) => {
       const { client, out } = clientOf(self);
-      if (flags.prove) {
-        const p = await client.call("account_prove", { address });
-        out.result(p, () =>
-          fields(out, [
-            ["Address", address],
-            ["Balance", grouped(p.account.balance)],
-            ["Nonce", p.account.nonce],
-            ["Height", p.height],
-            ["State root", p.stateRoot],
-            ["Proof", `index ${p.proof.index}, ${p.proof.branch.length} sibling hashes (whole with --json)`],
-          ]),
-        );
-        return;
-      }
+      if (flags.trust && !flags.prove) throw usage("--trust says what --prove verifies against: give both");
+      if (flags.prove) return proveAccount(address, flags.trust, self);
       const a = await client.call("account_get", { address });
       out.result(a, () =>
         fields(out, [
@@ -115,7 +107,11 @@ export function addQueries(program: Command): void {
         ]),
       );
     });
-  examples(account, ["pofl account 0x… --prove --json", "a proof that can be checked offline"]);
+  examples(
+    account,
+    ["pofl account 0x… --prove --home /srv/pofl", "verified with all headers since the genesis of that home"],
+    ["pofl account 0x… --prove --trust 120000:0x…", "verified with the headers since a block that you trust"],
+  );
 
   const miners = program
     .command("miners")
@@ -234,6 +230,26 @@ export function addQueries(program: Command): void {
       out.result(value, () => out.line(JSON.stringify(value, null, 2)));
     });
   examples(params, ["pofl params", "timeouts, seats, issuance, fees"]);
+}
+
+async function proveAccount(address: string, trust: Checkpoint | undefined, self: Command): Promise<void> {
+  const { client, out } = clientOf(self);
+  const p = await client.call("account_prove", { address });
+  const { header, verified } = await verifiedHeader(self, client, p.height, trust);
+  const { provenAccount } = await import("../../consensus/light/proof.ts");
+  const proven = provenAccount(header, fromHex(address), proofOf(p.proof));
+  const account = { address, balance: String(proven.balance), nonce: proven.nonce };
+  out.result({ ...p, account, verified }, () =>
+    fields(out, [
+      ["Address", address],
+      ["Balance", grouped(account.balance)],
+      ["Nonce", account.nonce],
+      ["Height", p.height],
+      ["State root", toHex(header.stateRoot)],
+      ["Proof", `verified; index ${p.proof.index}, ${p.proof.branch.length} sibling hashes (whole with --json)`],
+      ["Trusted", verified.text],
+    ]),
+  );
 }
 
 function printRound(out: Output, r: RoundJson): void {

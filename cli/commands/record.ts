@@ -1,10 +1,13 @@
 import type { Command } from "commander";
+import type { Checkpoint } from "../../consensus/light/chain.ts";
 import { writeNew } from "../../node/home.ts";
 import type { PayloadJson, RecordJson } from "../../node/rpc/recordtypes.ts";
 import { PoflError } from "../../types/errors.ts";
 import { fromHex } from "../../types/primitives.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
+import { usage } from "../failure.ts";
+import { proofOf, TRUST_HELP, trustOf, verifiedHeader } from "../light.ts";
 import type { Output } from "../output.ts";
 import { hex } from "../parse.ts";
 import { isPlainText } from "../payload.ts";
@@ -24,7 +27,7 @@ export function addRecord(program: Command): void {
     .argument("[ID]", "as in `record get`", hex(32))
     .action(async (id: string | undefined, _: object, self: Command) => {
       if (id === undefined) return self.help({ error: true });
-      await get(id, undefined, self);
+      await get(id, {}, self);
     });
   examples(
     group,
@@ -45,7 +48,9 @@ function addGet(group: Command): void {
     .description("what a record holds now, or why it was erased")
     .argument("<ID>", "the record, or the transaction that made it: 0x and 64 hexadecimal digits", hex(32))
     .option("--out <F>", "write the payload to this file, which must not exist yet")
-    .action((id: string, flags: { out?: string }, self: Command) => get(id, flags.out, self));
+    .option("--prove", "verify what the chain says of it (not the payload) against headers that are verified here")
+    .option("--trust <HEIGHT:HASH>", TRUST_HELP, trustOf)
+    .action((id: string, flags: GetFlags, self: Command) => get(id, flags, self));
   examples(
     command,
     ["pofl record get 0x…", "prints it; a terminal gets text only"],
@@ -53,11 +58,33 @@ function addGet(group: Command): void {
   );
 }
 
-async function get(id: string, file: string | undefined, self: Command): Promise<void> {
+type GetFlags = { readonly out?: string; readonly prove?: boolean; readonly trust?: Checkpoint };
+
+async function get(id: string, { out: file, prove, trust }: GetFlags, self: Command): Promise<void> {
   const { client, out } = clientOf(self);
+  if (trust && !prove) throw usage("--trust says what --prove verifies against: give both");
   const record = await client.call("record_get", { id });
+  if (prove) await proveRecord(record, trust, self);
   if (record.status === "erased") return out.result(record, () => out.line(erasedText(record)));
   show(self, record, file);
+}
+
+/**
+ * That the chain holds this record, edited or erased as the node says. Not that the payload is its: the salt that would tell is not given
+ * out. Said on stderr, for stdout is the payload's. @throws PoflError BAD_PROOF
+ */
+async function proveRecord(record: RecordJson, trust: Checkpoint | undefined, self: Command): Promise<void> {
+  const { client, out } = clientOf(self);
+  const { header, verified } = await verifiedHeader(self, client, record.proof.height, trust);
+  const { provenRecord } = await import("../../consensus/light/proof.ts");
+  const entry = provenRecord(header, fromHex(record.id), proofOf(record.proof));
+  const erased = entry.length === 0;
+  if (erased !== (record.status === "erased") || entry.version !== record.version) {
+    throw new PoflError("BAD_PROOF", `${record.id}: the node says another state than it proves; it lies, or is broken`);
+  }
+  const what = erased ? "erased" : `version ${entry.version}`;
+  const payload = erased ? "" : " What it holds is the node's word.";
+  out.note(`Proven: the chain has this record at height ${record.proof.height}, ${what}.${payload} ${verified.text}.`);
 }
 
 /** "erased at height 9 for erasure, request 0x…" */

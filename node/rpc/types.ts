@@ -161,6 +161,8 @@ export const account = z.strictObject({
   nextNonce: whole,
   height: whole,
 });
+/** `blocks` is an SSZ List[LightBlock, 64]; fewer than asked for where the chain ends, or what proves the next is not here. */
+export const lightBlocks = z.strictObject({ from: whole, count: whole, blocks: bytes });
 export const accountProof = z.strictObject({
   height: whole,
   headHash: hash,
@@ -342,6 +344,7 @@ export type TxSent = z.output<typeof txSent>;
 export type TxFound = z.output<typeof txFound>;
 export type TxPending = z.output<typeof txPending>;
 export type AccountJson = z.output<typeof account>;
+export type LightBlocksJson = z.output<typeof lightBlocks>;
 export type AccountProof = z.output<typeof accountProof>;
 export type MinerJson = z.output<typeof miner>;
 export type ValidatorSetResult = z.output<typeof validatorSetResult>;
@@ -366,6 +369,7 @@ export type Results = {
   chain_getBlock: BlockJson;
   chain_getHeader: HeaderResult;
   chain_getCommit: CommitJson;
+  chain_getLightBlocks: LightBlocksJson;
   chain_getReceipts: ReceiptJson[];
   tx_send: TxSent;
   tx_get: TxFound;

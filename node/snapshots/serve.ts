@@ -27,6 +27,20 @@ import {
 export const SNAPSHOT_EVERY = 256;
 const KEPT = 4;
 
+/** Undefined if the block, or who follows on its validators, is not here. */
+export async function lightAt(
+  store: Pick<Store, "certificate">,
+  height: number,
+  validators: (height: number) => Promise<readonly Validator[] | undefined>,
+): Promise<LightBlock | undefined> {
+  const found = await store.certificate(height);
+  if (!found) return undefined;
+  const { header, commit } = found;
+  if (bytesEqual(header.validatorsRoot, header.nextValidatorsRoot)) return { header, commit, next: [] };
+  const next = await validators(height + 1);
+  return next && lightBlock(header, commit, next);
+}
+
 export class Snapshots {
   readonly #store: Store;
   readonly #genesis: Genesis;
@@ -90,14 +104,8 @@ export class Snapshots {
     if (batch.length > 0) yield LightBlocks.serialize(batch);
   }
 
-  /** Undefined if the block, or who follows on its validators, is not here. */
-  async light(height: number): Promise<LightBlock | undefined> {
-    const found = await this.#store.certificate(height);
-    if (!found) return undefined;
-    const { header, commit } = found;
-    if (bytesEqual(header.validatorsRoot, header.nextValidatorsRoot)) return { header, commit, next: [] };
-    const next = await this.validators(height + 1);
-    return next && lightBlock(header, commit, next);
+  light(height: number): Promise<LightBlock | undefined> {
+    return lightAt(this.#store, height, (h) => this.validators(h));
   }
 
   async validators(height: number): Promise<readonly Validator[] | undefined> {

@@ -42,7 +42,12 @@ test("queries equal plain JSON-RPC; transactions are built, sent, waited for; a 
     assert.is(miner?.address, address);
     assert.match(miner?.stake ?? "", /^\d+$/);
     assert.is((await json<{ validator: boolean }>("status")).validator, true);
-    assert.is((await json<{ account: { address: string } }>("account", address, "--prove")).account.address, address);
+    type Proven = { account: { address: string }; headHash: string; height: number; verified: { trusted: string } };
+    const proven = await json<Proven>("account", address, "--prove", "--home", node.home);
+    assert.is(proven.account.address, address);
+    assert.match(proven.verified.trusted, /^genesis 0x/);
+    const block = `1:${await net.hashAt(0, 1)}`;
+    assert.is((await json<Proven>("account", address, "--prove", "--trust", block)).verified.trusted, block);
     const human = await cli(["status", ...common]);
     assert.match(human.stdout, /^Node .*\nChain /);
 

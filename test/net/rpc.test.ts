@@ -87,6 +87,7 @@ test("every method: its result has the shape that the schema says, and the docum
       ["model_get", { height: 1 }],
       ["model_get", { height: 2 }],
       ["chain_getBlock", { height: 1 }],
+      ["chain_getLightBlocks", { from: 1 }],
       ["validator_set", { height: 1 }],
       ["validator_set", {}],
     ];

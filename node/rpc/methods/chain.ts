@@ -1,14 +1,27 @@
 import { z } from "zod";
 import { type Sidecar, splitSidecar } from "../../../crypto/record.ts";
+import { type LightBlock, LightBlocks, MAX_LIGHT_BLOCKS } from "../../../types/block.ts";
 import { MAX_RECORD_BYTES, MAX_TX_BYTES } from "../../../types/limits.ts";
 import { decode, fromHex, HASH_BYTES, type Hash, type Height, toHex } from "../../../types/primitives.ts";
 import { Tx } from "../../../types/tx.ts";
+import { lightAt } from "../../snapshots/serve.ts";
 import type { NodeContext } from "../context.ts";
 import { notFound } from "../errors.ts";
 import { blockJson, commitJson, headerJson, receiptJson, txJson } from "../json.ts";
 import { type Method, method } from "../jsonrpc.ts";
-import { block, chainParams, commit, headerResult, receipt, txFound, txPending, txSent } from "../types.ts";
+import {
+  block,
+  chainParams,
+  commit,
+  headerResult,
+  lightBlocks,
+  receipt,
+  txFound,
+  txPending,
+  txSent,
+} from "../types.ts";
 import { hashParam, headerAt, heightOf, heightParam, invalidParams, noParams, stored } from "./params.ts";
+import { validatorsOf } from "./state.ts";
 
 /** Hashes that `tx_pending` lists at most. */
 const MAX_PENDING_LISTED = 1000;
@@ -87,6 +100,26 @@ export function chainMethods(context: NodeContext): Record<string, Method> {
       run: async (params) => {
         const height = await locate(context, params);
         return commitJson(stored(await store.commit(height), "the certificate", height));
+      },
+    }),
+    chain_getLightBlocks: method({
+      summary: `Headers with what proves them (SSZ LightBlocks, at most ${MAX_LIGHT_BLOCKS}), from a height on: for whoever verifies proofs without trusting this node`,
+      params: z.strictObject({
+        from: z.int().min(1),
+        count: z.int().min(1).max(MAX_LIGHT_BLOCKS).default(MAX_LIGHT_BLOCKS),
+      }),
+      result: lightBlocks,
+      run: async ({ from, count }) => {
+        // Says why, if the first is not here.
+        await headerAt(context, heightOf(context, from));
+        const blocks: LightBlock[] = [];
+        const last = Math.min(from + count - 1, context.head().height);
+        for (let height = from; height <= last; height++) {
+          const one = await lightAt(store, height, (h) => validatorsOf(context, h));
+          if (!one) break;
+          blocks.push(one);
+        }
+        return { from, count: blocks.length, blocks: toHex(LightBlocks.serialize(blocks)) };
       },
     }),
     chain_getReceipts: method({

@@ -33,7 +33,7 @@ export function lastLearning(state: State): Height {
   return last;
 }
 
-async function validatorsOf(context: NodeContext, height: Height): Promise<readonly Validator[]> {
+export async function validatorsOf(context: NodeContext, height: Height): Promise<readonly Validator[]> {
   const head = context.head();
   if (height === head.height + 1) return validatorSet(head.state, context.genesis);
   if (height > head.height) {
