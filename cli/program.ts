@@ -13,6 +13,7 @@ import { addQueries } from "./commands/query.ts";
 import { addRecord } from "./commands/record.ts";
 import { addReset } from "./commands/reset.ts";
 import { addRpc } from "./commands/rpc.ts";
+import { addSnapshot } from "./commands/snapshot.ts";
 import { addStart } from "./commands/start.ts";
 import { addTestnet } from "./commands/testnet.ts";
 import { addTx } from "./commands/tx.ts";
@@ -33,6 +34,7 @@ const COMMANDS = [
   addModel,
   addData,
   addVerify,
+  addSnapshot,
   addDb,
   addReset,
   addKrum,

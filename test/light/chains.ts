@@ -60,12 +60,12 @@ export class CertifiedChain {
   }
 
   /** The next block. @param late milliseconds more: makes another block of the same inputs */
-  make(txs: Tx[] = [], late = 0): Made {
+  make(txs: Tx[] = [], late = 0, round = 0): Made {
     const ctx = heightContext(this.head, this.genesis, this.hash);
-    const builder = ctx.proposer(0);
+    const builder = ctx.proposer(round);
     const { secret } = keys(`${nameOf((ctx.validators[builder] as Validator).address)}/vrf`);
     const inputs = {
-      round: 0,
+      round,
       builder,
       vrfProof: vrfProve(secret, beaconAlpha(this.head.state.seed, ctx.height)),
       txs,
