@@ -12,6 +12,8 @@ import { encodeQuestion, HEADERS_PROTOCOL, HeadersWanted, MAX_HEADERS, SNAPSHOT_
 
 /** For a stream to open, and for each frame: 1 MiB at 100 KiB/s. */
 export const ANSWER_MS = 10_000;
+/** For 1024 headers, verified as they come: one that drips must not hold up a node for days. */
+const REQUEST_MS = 60_000;
 /** 1024 headers with 128 signatures each, and 128 validators who change at each. */
 const MAX_ANSWER_BYTES = 40 * 1024 * 1024;
 
@@ -43,7 +45,8 @@ export async function* headersOf(
   while (next <= to) {
     const asked = Math.min(MAX_HEADERS, to - next + 1);
     const request = HeadersWanted.serialize({ from: next, count: asked });
-    const options = { timeoutMs: ANSWER_MS, maxBytes: MAX_ANSWER_BYTES, signal };
+    const whole = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]);
+    const options = { timeoutMs: ANSWER_MS, maxBytes: MAX_ANSWER_BYTES, signal: whole };
     const first = next;
     for await (const frame of network.request(peer, HEADERS_PROTOCOL, request, options)) {
       const blocks = decode(LightBlocks, frame);

@@ -4,7 +4,7 @@ import type { Genesis } from "../../genesis/genesis.ts";
 import type { Network } from "../../p2p/types.ts";
 import { type LightBlock, LightBlocks, MAX_LIGHT_BLOCKS, type Validator, ValidatorSet } from "../../types/block.ts";
 import { bytesEqual, decode } from "../../types/primitives.ts";
-import { pieceOf, StatePiece, StateTop, topOf } from "../../vm/snapshot.ts";
+import { type PieceName, pieceOf, StatePiece, StateTop, topOf } from "../../vm/snapshot.ts";
 import type { State } from "../../vm/state.ts";
 import { validatorSet } from "../../vm/validators.ts";
 import type { Store } from "../store/store.ts";
@@ -26,6 +26,8 @@ import {
  */
 export const SNAPSHOT_EVERY = 256;
 const KEPT = 4;
+/** Of pieces that are kept encoded. */
+const MAX_PIECES_BYTES = 32 * 1024 * 1024;
 
 /** Undefined if the block, or who follows on its validators, is not here. */
 export async function lightAt(
@@ -47,6 +49,9 @@ export class Snapshots {
   #head: Head;
   /** Oldest first. */
   #kept: State[] = [];
+  /** Encoded, in the order in which they were asked for first. */
+  readonly #pieces = new Map<string, Uint8Array>();
+  #pieceBytes = 0;
 
   /** @param head that the node starts with */
   constructor(store: Store, genesis: Genesis, head: Head) {
@@ -86,8 +91,25 @@ export class Snapshots {
     const state = this.#kept.find((s) => s.height === question.height);
     if (!state) return undefined;
     if (question.kind === "top") return StateTop.serialize(topOf(state));
-    const piece = pieceOf(state, question.piece);
-    return piece && StatePiece.serialize(piece);
+    return this.#piece(state, question.piece);
+  }
+
+  /** Encoding some thousand records takes milliseconds, and a peer may ask for the same ones all day. */
+  #piece(state: State, name: PieceName): Uint8Array | undefined {
+    const key = `${state.height}/${name.list}/${name.index}`;
+    const known = this.#pieces.get(key);
+    if (known) return known;
+    const piece = pieceOf(state, name);
+    if (!piece) return undefined;
+    const bytes = StatePiece.serialize(piece);
+    this.#pieces.set(key, bytes);
+    this.#pieceBytes += bytes.length;
+    for (const [oldest, { length }] of this.#pieces) {
+      if (this.#pieceBytes <= MAX_PIECES_BYTES || oldest === key) break;
+      this.#pieces.delete(oldest);
+      this.#pieceBytes -= length;
+    }
+    return bytes;
   }
 
   async *#headers(request: Uint8Array): AsyncGenerator<Uint8Array> {

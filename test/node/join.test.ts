@@ -1,12 +1,20 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Checkpoint } from "../../consensus/light/chain.ts";
 import { type HomePaths, homePaths, writeGenesis } from "../../node/home.ts";
 import { Join, type Joined } from "../../node/snapshots/join.ts";
 import { TrustedPath } from "../../node/snapshots/trusted.ts";
-import { decodeQuestion, HEADERS_PROTOCOL, Offers, SNAPSHOT_PROTOCOL } from "../../node/snapshots/wire.ts";
+import {
+  decodeQuestion,
+  encodeQuestion,
+  HEADERS_PROTOCOL,
+  Offers,
+  type Question,
+  SNAPSHOT_PROTOCOL,
+} from "../../node/snapshots/wire.ts";
 import { openDatabase } from "../../node/store/database.ts";
 import { layout } from "../../node/store/layout.ts";
 import { openRecord, sealRecord } from "../../node/store/records.ts";
@@ -250,6 +258,30 @@ test("below the trusted block a node that replays takes what leads there, and no
     assert.not(path.allowed(h, id(h + 1)));
   }
   assert.ok(new TrustedPath(undefined).allowed(1, id(5)));
+});
+
+test("questions come back from their bytes, and other bytes are none", () => {
+  const height = fc.nat();
+  const question = fc.oneof<fc.Arbitrary<Question>[]>(
+    fc.constant({ kind: "offers" }),
+    fc.record({ kind: fc.constant("top"), height }),
+    fc.record({ kind: fc.constant("validators"), height }),
+    fc.record({ kind: fc.constant("piece"), height, piece: fc.record({ list: fc.nat(255), index: fc.nat() }) }),
+  );
+  // Objects of fast-check have no prototype.
+  const plain = (q: Question) => JSON.parse(JSON.stringify(q));
+  fc.assert(
+    fc.property(question, (q) => assert.equal(plain(decodeQuestion(new Uint8Array(encodeQuestion(q)))), plain(q))),
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 20 }), (bytes) => {
+      try {
+        assert.ok(bytesEqual(encodeQuestion(decodeQuestion(bytes)), bytes));
+      } catch (error) {
+        assert.ok(isPoflError(error, "BAD_ENCODING"), String(error));
+      }
+    }),
+  );
 });
 
 test("the sets that come with a snapshot are those that decided each height", async () => {
