@@ -130,7 +130,7 @@ async function planted(): Promise<boolean> {
   const total = queue.length;
   let found = 0;
   const work = async () => {
-    for (let plant = queue.shift(); plant; plant = queue.shift()) found += Number(await seek(plant));
+    for (let plant = queue.shift(); plant; plant = queue.shift()) if (await seek(plant)) found++;
   };
   await Promise.all(Array.from({ length: jobs }, work));
   console.log(`${found} of ${total} planted bugs found`);
