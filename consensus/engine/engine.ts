@@ -253,7 +253,8 @@ export class Engine {
   }
 
   /**
-   * Follows a block that others decided: everything is checked but the round result, for which the certificate stands.
+   * Follows a block that others decided: everything is checked but the round result, for which the certificate stands where the updates
+   * are not here.
    * Returns false if it is not of the next height (any more).
    * @throws PoflError INVALID_BLOCK, BAD_COMMIT when it is forged
    */
@@ -263,7 +264,12 @@ export class Engine {
     if (this.#stopped || block.header.height !== ctx.height) return false;
     if (this.#deps.allowed?.(ctx.height, blockId(block.header)) === false) return false;
     verifyCommit(ctx.genesisHash, ctx.validators, ctx.height, blockId(block.header), commit);
-    const derived = validateBlock(ctx, block, { from: "certificate", result: block.learning[0]?.result });
+    const learning = block.learning[0];
+    const here = await this.#run.blocks.sourceHere(learning);
+    // The height may have been decided here meanwhile.
+    while (this.#applying) await this.#applying;
+    if (this.#stopped || ctx !== this.#run.ctx) return false;
+    const derived = validateBlock(ctx, block, here ?? { from: "certificate", result: learning?.result });
     this.#apply(derived, commit, true);
     await this.#applying;
     return true;

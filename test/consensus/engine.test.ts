@@ -1,5 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { decodeMessage } from "../../consensus/messages.ts";
 import { computeRound } from "../../consensus/round/compute.ts";
 import { parameterCount } from "../../genesis/model.ts";
 import { parseTask } from "../../genesis/task.ts";
@@ -46,6 +47,22 @@ test("four nodes train: every block carries learning, no window is waited for", 
     const learning = world.certified("a", h)?.block.learning[0];
     assert.is(learning?.result.updates.filter((u) => u.weight > 0n).length, 4, `height ${h}`);
   }
+});
+
+test("a node that follows a certificate computes the model from the updates that it has: others may have none to give", async () => {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 5 });
+  for (const name of NAMES) world.start(name);
+  assert.ok(await world.run(60_000, () => all(world, 2)));
+  // It holds updates and block of height 3, and hears of no vote.
+  world.filter = (_from, to, frame) => to !== "d" || decodeMessage(frame).kind !== "vote";
+  const others = NAMES.filter((n) => n !== "d");
+  assert.ok(await world.run(60_000, () => all(world, 3, others)));
+  const root = world.certified("a", 3)?.block.learning[0]?.result.modelRoot as Uint8Array;
+  for (const n of others) assert.ok(world.disks.get(n)?.blobs.delete(toHex(root)));
+  world.filter = () => true;
+  assert.ok(await world.run(60_000, () => world.height("d") >= 3));
+  assert.ok(world.disks.get("d")?.blobs.has(toHex(root)));
+  assertAgreement(world);
 });
 
 test("a star: what two peers can't send each other is passed on at once", async () => {
