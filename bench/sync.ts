@@ -185,7 +185,8 @@ async function joins(home: Home, listen: string, mode: "snapshot" | "full", heig
         const at = performance.now();
         return from ? ((at - from.at) / 1000) * (height / (now - from.height)) : (at - began) / 1000;
       }
-      await new Promise((r) => setTimeout(r, 20));
+      // Each question costs this process about as much as a quarter of a block.
+      await new Promise((r) => setTimeout(r, mode === "full" ? 250 : 50));
     }
   } finally {
     await node.stop();

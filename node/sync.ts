@@ -1,3 +1,4 @@
+import "../p2p/polyfill.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ContainerType } from "@chainsafe/ssz";
 import type { Engine } from "../consensus/engine/engine.ts";
@@ -144,34 +145,64 @@ export class Sync {
     }
   }
 
-  /** Takes blocks as long as the source has some, a while at most, so that another may be asked. */
+  /** Takes blocks as long as the source has some, a while at most, so that another may be asked. Reads on while blocks are applied. */
   async #pull(source: Peer, from: number): Promise<number> {
     const { engine, log, ahead } = this.#deps;
-    let applied = 0;
+    const over = new AbortController();
+    const queue: { readonly block: CertifiedBlock; readonly ready: Promise<void> | undefined }[] = [];
     let seed = engine().head.state.seed;
-    const read: { readonly block: CertifiedBlock; readonly ready: Promise<void> | undefined }[] = [];
-    const apply = async () => {
-      const { block, ready } = read.shift() as (typeof read)[number];
-      await ready;
-      if (await engine().applyCertified(block)) applied++;
+    let moved = Promise.withResolvers<void>();
+    /** Wakes whoever waits for a block to come, or for room. */
+    const move = () => {
+      moved.resolve();
+      moved = Promise.withResolvers();
     };
-    try {
-      for await (const block of this.#blocks(source, from)) {
+    let reading = true;
+    const read = async () => {
+      for await (const block of this.#blocks(source, from, AbortSignal.any([this.#abort.signal, over.signal]))) {
         const { header } = block.block;
-        read.push({ block, ready: ahead?.begin(header, seed, engine().head.state) });
+        queue.push({ block, ready: ahead?.begin(header, seed, engine().head.state) });
         seed = header.seed;
-        if (read.length > AHEAD) await apply();
+        move();
+        while (queue.length > AHEAD && !over.signal.aborted) await moved.promise;
+        if (over.signal.aborted) return;
+      }
+    };
+    let failure: { readonly error: unknown } | undefined;
+    const reader = read()
+      .catch((error) => {
+        failure = { error };
+      })
+      .finally(() => {
+        reading = false;
+        move();
+      });
+    let applied = 0;
+    try {
+      while (!this.#abort.signal.aborted) {
+        const next = queue.shift();
+        if (!next && !reading) break;
+        if (!next) {
+          await moved.promise;
+          continue;
+        }
+        move();
+        await next.ready;
+        if (await engine().applyCertified(next.block)) applied++;
       }
     } finally {
-      // What came before the line broke is good.
-      while (read.length > 0 && !this.#abort.signal.aborted) await apply();
+      over.abort();
+      move();
+      await reader;
       if (applied > 0) log.info({ height: engine().head.height, peer: source }, "caught up");
     }
+    // What came before the line broke was good, and is kept.
+    if (failure) throw failure.error;
     return applied;
   }
 
-  async *#blocks(source: Peer, from: number): AsyncGenerator<CertifiedBlock> {
-    const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal: this.#abort.signal };
+  async *#blocks(source: Peer, from: number, signal: AbortSignal): AsyncGenerator<CertifiedBlock> {
+    const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal };
     for (let batch = 0; batch < BATCHES; batch++) {
       let got = 0;
       const request = BlocksRequest.serialize({ from: from + batch * BATCH, count: BATCH });
