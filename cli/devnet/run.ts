@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RELEASE_PERMILLE, type TaskSpec } from "../../genesis/task.ts";
@@ -58,11 +58,22 @@ export async function runDevnet(
     // A node that was just killed may still be writing.
     if (!keep) rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
   };
+  const removeAtExit = () => {
+    // Nothing can be awaited here, but a log that is being opened, or a node that was starting, may make its file or folder once more.
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (let tries = 0, gone = 0; !keep && gone < 4 && tries < 80; tries++) {
+      try {
+        remove();
+      } catch {}
+      Atomics.wait(pause, 0, 0, 25);
+      gone = existsSync(folder) ? 0 : gone + 1;
+    }
+  };
   try {
     const made = await prepare(options, folder);
     net = new Processes(made.nodes, made.out);
     // Whoever reads may go away (`pofl devnet | head`): this process ends at once then, after its nodes.
-    process.on("exit", remove);
+    process.on("exit", removeAtExit);
     const crashes = options.attack?.kind === "crash" ? net.nodes.slice(-options.attack.count) : [];
     out.note(`Chain ${made.genesis.chainId}, ${net.nodes.length} nodes in ${made.out}`);
     out.note(`Follow it: pofl status --rpc http://127.0.0.1:${net.nodes[0]?.ports.rpc}`);
@@ -92,7 +103,7 @@ export async function runDevnet(
     await net?.stopAll();
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
-    process.off("exit", remove);
+    process.off("exit", removeAtExit);
     if (keep) out.note(`Kept: ${folder}`);
     remove();
   }
