@@ -19,6 +19,8 @@ type HeightLedger = {
 
 export class Ledger {
   readonly #heights = new Map<number, HeightLedger>();
+  /** Of heights that no correct node has reached: faulty ones may speak before. */
+  readonly #early = new Map<number, Peeked[]>();
 
   /** Opens a height; its context is the same on all correct nodes as long as they agree on the block before. */
   open(ctx: HeightContext): HeightLedger {
@@ -28,6 +30,8 @@ export class Ledger {
       const total = powers.reduce((a, b) => a + b, 0n);
       height = { ctx, powers, total, votes: new Map(), proposals: new Map(), senders: new Map() };
       this.#heights.set(ctx.height, height);
+      for (const early of this.#early.get(ctx.height) ?? []) this.record(early);
+      this.#early.delete(ctx.height);
     }
     return height;
   }
@@ -36,8 +40,10 @@ export class Ledger {
     return this.#heights.get(height);
   }
 
-  record({ kind, height, round, blockId, validRound, validator }: Peeked): void {
+  record(peeked: Peeked): void {
+    const { kind, height, round, blockId, validRound, validator } = peeked;
     const known = this.#heights.get(height);
+    if (!known) getOr(this.#early, height, (): Peeked[] => []).push(peeked);
     if (!known || validator >= known.powers.length) return;
     if (kind === "prevote" || kind === "precommit") {
       const tally = getOr(known.votes, `${kind}/${round}`, (): Tally => new Map());
