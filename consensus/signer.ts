@@ -20,7 +20,7 @@ export type DurableLog = {
 export const SLOT_KINDS = ["proposal", "prevote", "precommit", "pledge", "closing", "attestation"] as const;
 export type SlotKind = (typeof SLOT_KINDS)[number];
 
-const SignedSlot = new ContainerType(
+export const SignedSlot = new ContainerType(
   {
     height: U53,
     round: U32,
@@ -30,7 +30,7 @@ const SignedSlot = new ContainerType(
   },
   { typeName: "SignedSlot" },
 );
-type SignedSlot = ValueOf<typeof SignedSlot>;
+export type SignedSlot = ValueOf<typeof SignedSlot>;
 
 /** Heights that the log keeps before it is cut to the current one: each cut is a file of its own. */
 const HEIGHTS_PER_CUT = 256;
@@ -88,11 +88,20 @@ export class SignGuard {
       this.#firstHeight = height;
     }
     const message = sign();
-    const slot = { height, round, kind: SLOT_KINDS.indexOf(kind), message };
-    this.#last = SignedSlot.serialize(slot);
-    this.#log.append(this.#last, { sync: true });
-    this.#remember(slot);
+    this.#keep({ height, round, kind: SLOT_KINDS.indexOf(kind), message });
     return message;
+  }
+
+  /**
+   * Takes back a message that another file remembers to have been signed. True if this log had lost it.
+   * @throws PoflError CORRUPT_JOURNAL when the log holds another for the slot
+   */
+  adopt(slot: SignedSlot): boolean {
+    if (slot.height < this.#height) return false;
+    const lost = !this.#slots.has(slotKey(slot.kind, slot.height, slot.round));
+    if (lost) this.#keep(slot);
+    else this.#remember(slot);
+    return lost;
   }
 
   /** The highest height at which anything was signed; 0 = none. */
@@ -109,6 +118,12 @@ export class SignGuard {
   signed(kind: SlotKind, height: number): Uint8Array[] {
     const suffix = `/${SLOT_KINDS.indexOf(kind)}`;
     return [...this.#slots].filter(([key]) => key.startsWith(`${height}/`) && key.endsWith(suffix)).map(([, m]) => m);
+  }
+
+  #keep(slot: SignedSlot): void {
+    this.#last = SignedSlot.serialize(slot);
+    this.#log.append(this.#last, { sync: true });
+    this.#remember(slot);
   }
 
   #remember(slot: SignedSlot): void {

@@ -64,12 +64,20 @@ export class Engine {
     this.#wal = new Wal(deps.wal);
     this.#evidence = new EvidencePool(deps.genesis, deps.genesisHash);
     const guard = new SignGuard(deps.signerLog);
-    if (guard.height > head.height + 1) {
+    const was = Math.max(guard.height, this.#wal.lastHeight());
+    if (was > head.height + 1) {
       // A database put back to an older copy, or one that lost its tail: nothing is signed again below that height.
-      const lost = { head: head.height, signed: guard.height };
-      deps.log.warn(lost, "this node signed at a later height than it has stored: it catches up before it votes again");
+      const lost = { head: head.height, was };
+      deps.log.warn(
+        lost,
+        `the database ends at height ${head.height}, though this node was at ${was}: it catches up from peers before it votes again. If nobody put an older copy there, mistrust the disk`,
+      );
     }
-    this.#own = deps.keys ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus) : undefined;
+    this.#own = deps.keys
+      ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus, (slot) =>
+          this.#wal.append({ type: "signed", slot }),
+        )
+      : undefined;
     this.#run = this.#newRun();
   }
 

@@ -149,7 +149,17 @@ export class HeightRun {
   restore(): void {
     const pending: BftEffect[] = [];
     let trained: Opening | undefined;
-    for (const entry of this.#owner.wal.replay(this.ctx.height)) {
+    const entries = this.#owner.wal.replay(this.ctx.height);
+    let adopted = 0;
+    for (const entry of entries) if (entry.type === "signed" && this.#owner.own?.adopt(entry.slot)) adopted++;
+    if (adopted > 0) {
+      this.#deps.log.warn(
+        { height: this.ctx.height, adopted },
+        "signer.state had lost messages that this node signed; they were taken back from consensus.wal. Mistrust the disk",
+      );
+    }
+    for (const entry of entries) {
+      if (entry.type === "signed") continue;
       if (entry.type === "block") this.blocks.add(entry.bytes, () => true);
       else if (entry.type === "bft") pending.push(...this.bft.handle(entry.event));
       else trained = entry.opening;

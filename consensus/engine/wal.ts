@@ -5,18 +5,21 @@ import { Bool, Bytes32, bytesUpTo, decode, type Hash, U8, U32, U53 } from "../..
 import { Opening } from "../../types/round.ts";
 import { SignedProposal, SignedVote } from "../../types/vote.ts";
 import type { BftEvent, TimeoutKind } from "../bft/types.ts";
-import type { DurableLog } from "../signer.ts";
+import { type DurableLog, SignedSlot } from "../signer.ts";
 
 /**
  * The write-ahead log of the height in progress: every event that the vote has seen, in order. Replayed through the same pure
- * machine it gives the same state, lock included. It is flushed before each signature; signed messages are the signer's to keep.
+ * machine it gives the same state, lock included. It is flushed before each signature; signed messages are the signer's to keep, and stand here
+ * once more.
  */
 
 export type WalEntry =
   | { readonly type: "bft"; readonly event: BftEvent }
   /** A block that the vote may need again: from a proposal, an own build, or a peer's answer. */
   | { readonly type: "block"; readonly bytes: Uint8Array }
-  | { readonly type: "trained"; readonly opening: Opening };
+  | { readonly type: "trained"; readonly opening: Opening }
+  /** What this node has signed, again: should the signer's file lose its end, it is known from here. */
+  | { readonly type: "signed"; readonly slot: SignedSlot };
 
 const HeightMark = new ContainerType({ height: U53 }, { typeName: "HeightMark" });
 const Verdict = new ContainerType({ blockId: Bytes32, valid: Bool, builtRound: U32 }, { typeName: "Verdict" });
@@ -36,6 +39,7 @@ const TAG = {
   timeout: 6,
   block: 7,
   trained: 8,
+  signed: 9,
 } as const;
 
 /** Heights before the file starts afresh: each new file costs several flushes. */
@@ -71,6 +75,12 @@ export class Wal {
     return current === height ? entries : [];
   }
 
+  /** The height that the log was last at; 0 if it is empty. */
+  lastHeight(): number {
+    const mark = this.#log.entries.findLast((bytes) => bytes[0] === TAG.height);
+    return mark ? decode(HeightMark, mark.subarray(1)).height : 0;
+  }
+
   /** Marks the start of a height; what came before is not needed any more, since its block is stored. */
   begin(height: number): void {
     const mark = tagged(TAG.height, HeightMark.serialize({ height }));
@@ -101,6 +111,8 @@ function encodeEntry(entry: WalEntry): Uint8Array {
       return tagged(TAG.block, BlockBytes.serialize(entry.bytes));
     case "trained":
       return tagged(TAG.trained, Opening.serialize(entry.opening));
+    case "signed":
+      return tagged(TAG.signed, SignedSlot.serialize(entry.slot));
     case "bft":
       return encodeEvent(entry.event);
   }
@@ -148,6 +160,8 @@ function decodeEntry(bytes: Uint8Array): WalEntry {
       return { type: "block", bytes: decode(BlockBytes, body) };
     case TAG.trained:
       return { type: "trained", opening: decode(Opening, body) };
+    case TAG.signed:
+      return { type: "signed", slot: decode(SignedSlot, body) };
     default:
       throw new PoflError("BAD_ENCODING", `unknown kind of log entry ${bytes[0]}`);
   }

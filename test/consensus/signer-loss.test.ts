@@ -1,0 +1,82 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { decodeMessage } from "../../consensus/messages.ts";
+import { bytesEqual } from "../../types/primitives.ts";
+import { CrashLog, TASK, testGenesis, World } from "./world.ts";
+
+/** The signer's file loses its end, which no checksum shows: what was signed is known from the consensus log. */
+
+const NAMES = ["a", "b", "c", "d"];
+
+/** What `a` signs and sends, by slot; fails at a second value for one. */
+function watched(world: World): { readonly slots: Map<string, Uint8Array>; readonly doubles: string[] } {
+  const slots = new Map<string, Uint8Array>();
+  const doubles: string[] = [];
+  world.filter = (from, _to, frame) => {
+    const message = decodeMessage(frame);
+    if (from !== "a") return true;
+    const signed =
+      message.kind === "proposal"
+        ? message.value.proposal
+        : "message" in (message.value as object)
+          ? (message.value as never)
+          : undefined;
+    if (!signed) return true;
+    const { message: m, signature } = signed as unknown as { message: Record<string, number>; signature: Uint8Array };
+    if ((m.validator ?? m.miner ?? m.member ?? m.proposer) !== 0) return true;
+    const slot = `${message.kind} ${m.type ?? ""} ${m.height}/${m.round ?? 0}`;
+    const earlier = slots.get(slot);
+    if (earlier && !bytesEqual(earlier, signature)) doubles.push(slot);
+    slots.set(slot, signature);
+    return true;
+  };
+  return { slots, doubles };
+}
+
+test("whatever part of the height's signatures is lost, none is made a second time", async () => {
+  const genesis = testGenesis(NAMES, TASK);
+  let adopted = 0;
+  for (const after of [430, 460]) {
+    for (const lost of [1, 3, 100]) {
+      const world = new World({ names: NAMES, genesis, seed: 3, steady: true });
+      const { doubles } = watched(world);
+      for (const name of NAMES) world.start(name);
+      assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 2)));
+      await world.run(after, () => false);
+      const engine = world.engines.get("a");
+      world.engines.delete("a");
+      await engine?.stop();
+      const { signer } = world.disks.get("a") as { signer: CrashLog };
+      signer.reset(signer.entries.slice(0, Math.max(0, signer.entries.length - lost)));
+      world.start("a");
+      const top = world.height("b") + 2;
+      assert.ok(
+        await world.run(120_000, () => NAMES.every((n) => world.height(n) >= top)),
+        `${after} ms, ${lost} lost`,
+      );
+      assert.equal(doubles, [], `${after} ms, ${lost} lost`);
+      if (world.warnings.some((w) => w.includes("signer.state had lost"))) adopted++;
+    }
+  }
+  assert.ok(adopted >= 3, String(adopted));
+});
+
+test("a database that ends below the consensus log is said, with both heights", async () => {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 3 });
+  for (const name of NAMES) world.start(name);
+  assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 4)));
+  world.kill("a");
+  const disk = world.disks.get("a") as { blocks: unknown[]; signer: CrashLog };
+  disk.blocks.length -= 2;
+  // Not from the signer alone: a node that only follows has none.
+  disk.signer = new CrashLog();
+  const ends = disk.blocks.length;
+  world.start("a");
+  assert.ok(
+    world.warnings.some((w) => w.includes(`ends at height ${ends}, though this node was at`)),
+    world.warnings.join(),
+  );
+  assert.ok(await world.run(60_000, () => world.height("a") >= 5));
+});
+
+test.run();
