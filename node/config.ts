@@ -225,7 +225,12 @@ export function parseConfig(text: string, file: string): Config {
     if (!(cause instanceof TomlError)) throw cause;
     const why = cause.message.split("\n")[0]?.replace(/^Invalid TOML document: /, "") ?? "";
     const { line, column } = cause;
-    throw new PoflError("BAD_CONFIG", `${file}: line ${line}, column ${column}: ${why}`, { file, line }, { cause });
+    throw new PoflError(
+      "BAD_CONFIG",
+      `${file}: line ${line}, column ${column}: ${why}; mend it there`,
+      { file, line },
+      { cause },
+    );
   }
   return check(value, file, "`pofl init` writes a file that shows every key");
 }

@@ -16,9 +16,16 @@ export type ValidatorKeys = { readonly account: KeyPair; readonly consensus: Key
 export type AskPassword = (what: string) => Promise<string> | string;
 
 const seed = hexSchema(32);
-const nodeKeySchema = z.strictObject({ network: seed });
-const validatorKeySchema = z.strictObject({ account: seed, consensus: seed, vrf: seed });
-const custodianKeySchema = z.strictObject({ custodian: seed });
+/** The public keys stand beside the seeds since a flipped digit makes another seed that is as good as any. Files of before have none. */
+const publicKey = hexSchema(32).optional();
+const nodeKeySchema = z.strictObject({ network: seed, publicKey });
+const validatorKeySchema = z.strictObject({
+  account: seed,
+  consensus: seed,
+  vrf: seed,
+  publicKeys: z.strictObject({ account: hexSchema(32), consensus: hexSchema(32), vrf: hexSchema(32) }).optional(),
+});
+const custodianKeySchema = z.strictObject({ custodian: seed, publicKey });
 const secretSchema = z.strictObject({ secret: seed });
 /** The address stands in the clear, so that accounts can be listed without a password. */
 const accountSchema = z
@@ -32,21 +39,40 @@ const accountSchema = z
 export type AccountFile = z.output<typeof accountSchema>;
 
 export function newNodeKey(): string {
-  return `${JSON.stringify({ network: toHex(randomBytes(32)) })}\n`;
+  const network = toHex(randomBytes(32));
+  return `${JSON.stringify({ network, publicKey: publicOf(network) })}\n`;
 }
 
 export function newValidatorKey(): { readonly text: string; readonly keys: ValidatorKeys } {
   const fresh = () => toHex(randomBytes(32));
   const seeds = { account: fresh(), consensus: fresh(), vrf: fresh() };
-  return { text: `${JSON.stringify(seeds, null, 2)}\n`, keys: pairs(seeds) };
+  const keys = pairs(seeds);
+  const publicKeys = {
+    account: toHex(keys.account.publicKey),
+    consensus: toHex(keys.consensus.publicKey),
+    vrf: toHex(keys.vrf.publicKey),
+  };
+  return { text: `${JSON.stringify({ ...seeds, publicKeys }, null, 2)}\n`, keys };
 }
 
 export function newCustodianKey(): { readonly text: string; readonly keys: KeyPair } {
   const custodian = toHex(randomBytes(32));
-  return { text: `${JSON.stringify({ custodian })}\n`, keys: keyPair(fromHex(custodian, 32)) };
+  const text = `${JSON.stringify({ custodian, publicKey: publicOf(custodian) })}\n`;
+  return { text, keys: keyPair(fromHex(custodian, 32)) };
 }
 
-function pairs(seeds: z.output<typeof validatorKeySchema>): ValidatorKeys {
+const publicOf = (secret: string): string => toHex(keyPair(fromHex(secret, 32)).publicKey);
+
+/** @throws PoflError BAD_KEY_FILE when a public key that stands beside a seed is not the seed's */
+function mustMatch(file: string, name: string, secret: string, expected: string | undefined): void {
+  if (expected === undefined || publicOf(secret) === expected.toLowerCase()) return;
+  throw bad(
+    file,
+    `the ${name} key is not that of the public key beside it: a digit has changed; restore it from a backup`,
+  );
+}
+
+function pairs(seeds: Pick<z.output<typeof validatorKeySchema>, keyof ValidatorKeys>): ValidatorKeys {
   const pair = (hex: string) => keyPair(fromHex(hex, 32));
   return { account: pair(seeds.account), consensus: pair(seeds.consensus), vrf: pair(seeds.vrf) };
 }
@@ -111,17 +137,24 @@ const never: AskPassword = (file) => {
 
 /** @throws PoflError KEY_UNREADABLE, BAD_KEY_FILE */
 export async function readNodeKey(file: string): Promise<Uint8Array> {
-  return fromHex((await readSecret(file, nodeKeySchema, never)).network, 32);
+  const { network, publicKey } = await readSecret(file, nodeKeySchema, never);
+  mustMatch(file, "network", network, publicKey);
+  return fromHex(network, 32);
 }
 
 /** @throws PoflError KEY_UNREADABLE, BAD_KEY_FILE, PASSWORD_NEEDED, WRONG_PASSWORD, BAD_KEYSTORE */
 export async function readValidatorKey(file: string, ask: AskPassword = never): Promise<ValidatorKeys> {
-  return pairs(await readSecret(file, validatorKeySchema, ask));
+  const seeds = await readSecret(file, validatorKeySchema, ask);
+  for (const name of ["account", "consensus", "vrf"] as const)
+    mustMatch(file, name, seeds[name], seeds.publicKeys?.[name]);
+  return pairs(seeds);
 }
 
 /** @throws PoflError as readValidatorKey */
 export async function readCustodianKey(file: string, ask: AskPassword = never): Promise<KeyPair> {
-  return keyPair(fromHex((await readSecret(file, custodianKeySchema, ask)).custodian, 32));
+  const { custodian, publicKey } = await readSecret(file, custodianKeySchema, ask);
+  mustMatch(file, "custodian", custodian, publicKey);
+  return keyPair(fromHex(custodian, 32));
 }
 
 /** An account's file; an empty password leaves the seed plain. */
@@ -138,7 +171,9 @@ export async function accountText(keys: KeyPair, password: string): Promise<stri
 
 /** What an account's file shows without a password. @throws PoflError KEY_UNREADABLE, BAD_KEY_FILE */
 export function readAccount(file: string): AccountFile {
-  return parsed(file, readJson(file), accountSchema);
+  const account = parsed(file, readJson(file), accountSchema);
+  if (toHex(addressOf(fromHex(account.publicKey, 32))) === account.address.toLowerCase()) return account;
+  throw bad(file, "its address is not that of its public key; restore it from a backup");
 }
 
 /** The key pair of an account's file. @throws PoflError as readValidatorKey */

@@ -20,6 +20,7 @@ import type { Custody } from "./custodian/custody.ts";
 import { openCustody } from "./custodian/open.ts";
 import { Events } from "./events.ts";
 import type { Home } from "./home.ts";
+import { compareWithLastStart, mustHaveSignerState } from "./laststart.ts";
 import { createLogger } from "./logger.ts";
 import { createMempool, type Mempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
@@ -159,6 +160,7 @@ async function open(
   const events = new Events();
 
   const store = opened("the store", await openHomeStore(home), (s) => s.close());
+  for (const change of compareWithLastStart(home, config)) log.warn(change);
   const stored = openBlobStore(paths.blobs, (path) =>
     log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
   );
@@ -169,8 +171,9 @@ async function open(
     if (j.tornBytes > 0) log.warn({ path, bytes: j.tornBytes }, "cut off what a crash left unfinished");
     return j;
   };
-  const wal = journal("the consensus log", "consensus.wal");
+  mustHaveSignerState(paths.data);
   const signer = journal("the signer state", "signer.state");
+  const wal = journal("the consensus log", "consensus.wal");
   const retention = new Retention(store, blobs, genesis.consensus.retentionHeights);
   const head = await loadHead(store, home);
   let state = head.state;

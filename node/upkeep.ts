@@ -79,7 +79,7 @@ export function compactHome(dir: string): Promise<CompactReport> {
 }
 
 /** What lies in `data/` that nothing brings back, or whose loss would let a key sign twice. */
-const KEPT = ["signer.state", "custodian", "custodian.sessions"];
+const KEPT = ["signer.state", "custodian", "custodian.sessions", "last_start.json"];
 /** Of this process, and gone when it ends. */
 const LOCK = /^LOCK(?:\.stale)?$/;
 

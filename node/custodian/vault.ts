@@ -17,6 +17,8 @@ import { type DiskCalls, onDisk, realDisk, replaceFile, syncFolder } from "../st
 const MAGIC = new TextEncoder().encode("pofl-vault/1\n\0\0\0");
 const MARK_BYTES = 8;
 const NONCE_BYTES = 24;
+/** Holds the names of all files, sealed like them: so one that is gone is missed. */
+const NAMES = ".names";
 const NAME = /^[a-z][a-z0-9-]{0,99}$/;
 /** What `replaceFile` leaves when a crash comes before its rename: the old file still counts. */
 const UNFINISHED = /\.new$/;
@@ -54,7 +56,7 @@ export function openVault(
   const sealed = (name: string, nonce: Uint8Array) => xchacha20poly1305(key, nonce, new TextEncoder().encode(name));
 
   const open = (name: string, file: Uint8Array): Uint8Array => {
-    const path = pathOf(name);
+    const path = join(folder, name);
     const markAt = MAGIC.length;
     const nonceAt = markAt + MARK_BYTES;
     const sealAt = nonceAt + NONCE_BYTES;
@@ -80,6 +82,41 @@ export function openVault(
     }
   };
 
+  const load = (path: string, name: string): Uint8Array | undefined => {
+    const file = onDisk(path, () => {
+      try {
+        return new Uint8Array(disk.readFileSync(path));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw error;
+      }
+    });
+    return file && open(name, file);
+  };
+  const store = (path: string, name: string, contents: Uint8Array): void => {
+    const nonce = random(NONCE_BYTES);
+    const file = Buffer.concat([MAGIC, mark, nonce, sealed(name, nonce).encrypt(contents)]);
+    onDisk(path, () => replaceFile(disk, path, file));
+  };
+  const drop = (name: string): void => {
+    const path = join(folder, name);
+    onDisk(path, () => {
+      try {
+        disk.unlinkSync(path);
+      } catch (error) {
+        // Gone already; a crash may have come before the folder was synced.
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      }
+      syncFolder(disk, folder);
+    });
+  };
+  let known: ReadonlySet<string> = new Set();
+  const remember = (names: ReadonlySet<string>): void => {
+    if (names.size === 0) drop(NAMES);
+    else store(join(folder, NAMES), NAMES, new TextEncoder().encode([...names].sort().join("\n")));
+    known = names;
+  };
+
   const vault: Vault = {
     folder,
     names: () =>
@@ -88,35 +125,17 @@ export function openVault(
           .filter((name) => NAME.test(name))
           .sort(),
       ),
-    read(name) {
-      const path = pathOf(name);
-      const file = onDisk(path, () => {
-        try {
-          return new Uint8Array(disk.readFileSync(path));
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-          throw error;
-        }
-      });
-      return file && open(name, file);
-    },
+    read: (name) => load(pathOf(name), name),
     write(name, contents) {
       const path = pathOf(name);
-      const nonce = random(NONCE_BYTES);
-      const file = Buffer.concat([MAGIC, mark, nonce, sealed(name, nonce).encrypt(contents)]);
-      onDisk(path, () => replaceFile(disk, path, file));
+      store(path, name, contents);
+      // After the file: a crash in between leaves one that no list names yet, which is no loss.
+      if (!known.has(name)) remember(new Set([...known, name]));
     },
     remove(name) {
-      const path = pathOf(name);
-      onDisk(path, () => {
-        try {
-          disk.unlinkSync(path);
-        } catch (error) {
-          // Gone already; a crash may have come before the folder was synced.
-          if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-        }
-        syncFolder(disk, folder);
-      });
+      pathOf(name);
+      if (known.has(name)) remember(new Set([...known].filter((other) => other !== name)));
+      drop(name);
     },
   };
 
@@ -124,6 +143,26 @@ export function openVault(
     disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(folder)) if (UNFINISHED.test(name)) disk.unlinkSync(join(folder, name));
   });
-  for (const name of vault.names()) vault.read(name);
+  const here = vault.names();
+  for (const name of here) vault.read(name);
+  const list = load(join(folder, NAMES), NAMES);
+  known = new Set(
+    list
+      ? new TextDecoder()
+          .decode(list)
+          .split("\n")
+          .filter((name) => name !== "")
+      : [],
+  );
+  const gone = [...known].find((name) => !here.includes(name));
+  if (gone !== undefined) {
+    const path = join(folder, gone);
+    throw new PoflError(
+      "VAULT_DAMAGED",
+      `${path}: is missing, though it was kept here. Restore the file from a copy. Without one delete ${join(folder, NAMES)}: this custodian then lacks what was in it, and a share of the key comes back only by handing the key over anew (docs/operating.md, "Custodians")`,
+      { path },
+    );
+  }
+  if (here.length !== known.size) remember(new Set(here));
   return vault;
 }

@@ -80,6 +80,23 @@ test("another key is told from damage, and both say what to do", () =>
     assert.equal(open(folder).read("share-0-0"), text("contents"));
   }));
 
+test("a file that is gone is missed, and named with its remedy; one that a crash left unlisted is kept", () =>
+  inFolder((folder) => {
+    const vault = open(folder);
+    vault.write("share-0-0", text("one"));
+    const before = fs.readFileSync(join(folder, ".names"));
+    vault.write("consents", text("two"));
+    fs.writeFileSync(join(folder, ".names"), before);
+    assert.equal(open(folder).names(), ["consents", "share-0-0"]);
+    fs.rmSync(join(folder, "consents"));
+    assert.throws(() => open(folder), expectCode("VAULT_DAMAGED"));
+    assert.throws(() => open(folder), /consents: is missing, though it was kept here.*delete .*\.names/);
+    fs.rmSync(join(folder, ".names"));
+    assert.equal(open(folder).names(), ["share-0-0"]);
+    open(folder).remove("share-0-0");
+    assert.equal(open(folder).names(), []);
+  }));
+
 test("contents under another name are refused", () =>
   inFolder((folder) => {
     open(folder).write("share-0-0", text("old"));

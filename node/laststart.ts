@@ -1,0 +1,126 @@
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { keyPair } from "../crypto/ed25519.ts";
+import { isPoflError, PoflError } from "../types/errors.ts";
+import { toHex } from "../types/primitives.ts";
+import { CONFIG_KEYS, type Config } from "./config.ts";
+import type { Home } from "./home.ts";
+import { onDisk, realDisk, replaceFile } from "./store/disk.ts";
+
+/**
+ * What a home was at its last start: chain, keys and settings. A changed file that is still a good one, such as another home's key, or a
+ * setting with one digit flipped, can't be told from an intended change; so it is said, and whoever did not make it restores the file.
+ */
+
+const FILE = "last_start.json";
+const recordSchema = z.strictObject({
+  /** Of `facts`, SHA-256 of its JSON. */
+  checksum: z.string(),
+  facts: z.record(z.string(), z.string()),
+});
+
+type Facts = Readonly<Record<string, string>>;
+/** The file that a fact comes from, and how it is restored. */
+const SOURCES: readonly [RegExp, string, string][] = [
+  [/^genesis/, "config/genesis.json", "put the right genesis file back"],
+  [/^key\.network/, "config/node_key", "restore it from its backup"],
+  [/^key\.custodian/, "config/custodian_key", "restore it from its backup"],
+  [/^key\./, "config/validator_key", "restore it from its backup"],
+  [/^/, "config/config.toml", "restore the file from its backup, or see the environment and the flags of this start"],
+];
+/** Named, never shown. */
+const SECRET = /^setting\.learning\.seed$/;
+
+function factsOf(home: Home, config: Config): Facts {
+  const { account, consensus, vrf } = home.keys;
+  const settings = CONFIG_KEYS.map(({ section, key }): [string, string] => {
+    const name = `setting.${section}.${key}`;
+    const value = JSON.stringify((config as Record<string, Record<string, unknown>>)[section]?.[key]);
+    return [
+      name,
+      SECRET.test(name)
+        ? createHash("sha256")
+            .update(`${toHex(home.genesisHash)}/${value}`)
+            .digest("hex")
+        : value,
+    ];
+  });
+  return {
+    "genesis hash": toHex(home.genesisHash),
+    "genesis bootnodes": JSON.stringify(home.genesis.bootnodes),
+    "key.network": toHex(keyPair(home.nodeKey).publicKey),
+    "key.account": toHex(account.publicKey),
+    "key.consensus": toHex(consensus.publicKey),
+    "key.vrf": toHex(vrf.publicKey),
+    "key.custodian": home.custodian ? toHex(home.custodian.publicKey) : "none",
+    ...Object.fromEntries(settings),
+  };
+}
+
+const checksum = (facts: Facts): string => createHash("sha256").update(JSON.stringify(facts)).digest("hex");
+
+/**
+ * Says what has changed since the last start, and remembers this one.
+ * @returns one sentence for each change, with the file and the remedy
+ * @throws PoflError KEY_MISSING when a custodian's key is gone while what it seals is there; disk errors
+ */
+export function compareWithLastStart(home: Home, config: Config): string[] {
+  const { data, chain, custodianKey } = home.paths;
+  const path = join(data, FILE);
+  const facts = factsOf(home, config);
+  mustHaveCustodianKey(home, join(data, "custodian"), custodianKey);
+  const said: string[] = [];
+  const before = read(path);
+  if (before === undefined && existsSync(join(chain, "CURRENT"))) {
+    said.push(
+      `${path} is missing or damaged: what has changed in config/ since the last start can't be told; it is written anew`,
+    );
+  }
+  for (const [name, now] of before ? Object.entries(facts) : []) {
+    const was = before?.[name];
+    if (was === now) continue;
+    const [, file, remedy] = SOURCES.find(([pattern]) => pattern.test(name)) as (typeof SOURCES)[number];
+    const what = name.replace(/^setting\./, "");
+    const values = SECRET.test(name) ? "is another than" : `is ${now}, was ${was ?? "not set"}`;
+    said.push(`${file}: ${what} ${values} at the last start; if nobody changed it, ${remedy}`);
+  }
+  onDisk(path, () =>
+    replaceFile(realDisk, path, Buffer.from(`${JSON.stringify({ checksum: checksum(facts), facts }, null, 2)}\n`)),
+  );
+  return said;
+}
+
+function read(path: string): Facts | undefined {
+  try {
+    const record = recordSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+    return record.checksum === checksum(record.facts) ? record.facts : undefined;
+  } catch (error) {
+    if (isPoflError(error)) throw error;
+    return undefined;
+  }
+}
+
+function mustHaveCustodianKey(home: Home, folder: string, file: string): void {
+  if (home.custodian || !existsSync(folder) || readdirSync(folder).every((name) => name.startsWith("."))) return;
+  throw new PoflError(
+    "KEY_MISSING",
+    `${file}: is missing, though ${folder} holds what it seals; restore it from its backup. If it is lost, move that folder away too (docs/operating.md, "Custodians")`,
+    { file },
+  );
+}
+
+/**
+ * The signer's file is made before the consensus log: a log without it means that it was lost.
+ * @throws PoflError SIGNER_STATE_MISSING
+ */
+export function mustHaveSignerState(data: string): void {
+  const [signer, wal] = [join(data, "signer.state"), join(data, "consensus.wal")];
+  if (existsSync(signer) || !existsSync(wal)) return;
+  throw new PoflError(
+    "SIGNER_STATE_MISSING",
+    `${signer}: is missing, though this node has run: without it the validator could sign twice, which burns stake. Put it back if it was moved. If it is lost, wait until the network is past the last height at which this node ran, then move ${wal} away and start`,
+    { file: signer },
+  );
+}

@@ -1,0 +1,113 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { loadConfig } from "../../node/config.ts";
+import { createCustodianKey, createHome, openHome, writeGenesis } from "../../node/home.ts";
+import { compareWithLastStart, mustHaveSignerState } from "../../node/laststart.ts";
+import { inFolder, refused } from "../cli/support.ts";
+import { testGenesis } from "../consensus/world.ts";
+
+async function made(dir: string) {
+  const { paths } = await createHome(dir, { node: { moniker: "north" }, learning: { seed: "a secret" } });
+  writeGenesis(paths, testGenesis(["a", "b", "c", "d"]));
+  return { paths, start: async () => compareWithLastStart(await openHome(dir), loadConfig(paths.config, {})) };
+}
+
+test("an exchanged key, genesis file or setting is said once, with file and remedy, and no secret is shown", () =>
+  inFolder(async (dir) => {
+    const { paths, start } = await made(dir);
+    assert.equal(await start(), []);
+    assert.equal(await start(), []);
+    const other = await createHome(join(dir, "other"), {});
+    const config = readFileSync(paths.config, "utf8");
+    const genesis = readFileSync(paths.genesis, "utf8");
+    const table: [string, string, RegExp][] = [
+      [
+        paths.nodeKey,
+        readFileSync(other.paths.nodeKey, "utf8"),
+        /^config\/node_key: key\.network is 0x\w+, was 0x\w+ .*restore it from its backup$/,
+      ],
+      [paths.validatorKey, readFileSync(other.paths.validatorKey, "utf8"), /^config\/validator_key: key\.account is/],
+      [paths.genesis, genesis.replace('"test"', '"tost"'), /^config\/genesis\.json: genesis hash is/],
+      [
+        paths.genesis,
+        genesis.replace('"bootnodes": []', '"bootnodes": ["/ip4/192.0.2.1/tcp/1"]'),
+        /^config\/genesis\.json: genesis bootnodes is/,
+      ],
+      [
+        paths.config,
+        config.replace("26657", "26656"),
+        /^config\/config\.toml: rpc\.listen is "127\.0\.0\.1:26656", was "127\.0\.0\.1:26657"/,
+      ],
+      [paths.config, config.replace("a secret", "a sacret"), /^config\/config\.toml: learning\.seed is another than/],
+      [paths.config, "", /^config\/config\.toml: node\.moniker is "node", was "north"/],
+    ];
+    for (const [file, text, says] of table) {
+      const before = readFileSync(file, "utf8");
+      assert.is.not(text, before, file);
+      writeFileSync(file, text);
+      const said = await start();
+      assert.match(said[0] ?? "", says);
+      assert.not(said.join().includes("sacret"));
+      assert.equal(await start(), [], "once");
+      writeFileSync(file, before);
+      await start();
+    }
+  }));
+
+test("its own damage is said where there is a chain", () =>
+  inFolder(async (dir) => {
+    const { paths, start } = await made(dir);
+    await start();
+    const file = join(paths.data, "last_start.json");
+    const text = readFileSync(file, "utf8");
+    mkdirSync(paths.chain);
+    writeFileSync(join(paths.chain, "CURRENT"), "");
+    for (const bad of [undefined, "", text.slice(0, 50), text.replace("north", "nurth"), "{}"]) {
+      if (bad === undefined) rmSync(file);
+      else writeFileSync(file, bad);
+      assert.match((await start()).join(), /last_start\.json is missing or damaged/);
+      assert.equal(await start(), []);
+    }
+  }));
+
+test("a custodian's key that is gone while its vault is there, and a signer's file that is gone, stop the start", () =>
+  inFolder(async (dir) => {
+    const { paths, start } = await made(dir);
+    await createCustodianKey(paths);
+    await start();
+    mkdirSync(join(paths.data, "custodian"));
+    writeFileSync(join(paths.data, "custodian", "share-0-0"), "sealed");
+    rmSync(paths.custodianKey);
+    await refused(start, "KEY_MISSING");
+    rmSync(join(paths.data, "custodian"), { recursive: true });
+    assert.match((await start()).join(), /^config\/custodian_key: key\.custodian is none, was 0x/);
+
+    mustHaveSignerState(paths.data);
+    writeFileSync(join(paths.data, "signer.state"), "");
+    writeFileSync(join(paths.data, "consensus.wal"), "");
+    mustHaveSignerState(paths.data);
+    rmSync(join(paths.data, "signer.state"));
+    await refused(() => mustHaveSignerState(paths.data), "SIGNER_STATE_MISSING");
+  }));
+
+test("a flipped digit of a seed is found by the public key beside it, whichever digit and whichever file", () =>
+  inFolder(async (dir) => {
+    const { paths } = await made(dir);
+    await createCustodianKey(paths);
+    for (const file of [paths.nodeKey, paths.validatorKey, paths.custodianKey]) {
+      const text = readFileSync(file, "utf8");
+      for (const at of text.matchAll(/[0-9a-f](?=[0-9a-f]*")/g)) {
+        if (text[at.index - 1] === '"' || !/0x[0-9a-f]*$/.test(text.slice(0, at.index))) continue;
+        if (at.index % 9 !== 0) continue;
+        const digit = ((Number.parseInt(at[0], 16) ^ 1) & 15).toString(16);
+        writeFileSync(file, text.slice(0, at.index) + digit + text.slice(at.index + 1));
+        await refused(() => openHome(dir), "BAD_KEY_FILE");
+      }
+      writeFileSync(file, text);
+    }
+    await openHome(dir);
+  }));
+
+test.run();
