@@ -35,7 +35,7 @@ import { Joining } from "./snapshots/joining.ts";
 import { Snapshots } from "./snapshots/serve.ts";
 import { checkStored, TrustedPath } from "./snapshots/trusted.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
-import { openDatabase } from "./store/database.ts";
+import { damagedFile, openDatabase } from "./store/database.ts";
 import { openJournal } from "./store/journal.ts";
 import { withRecent } from "./store/recent.ts";
 import { openStore, type Store } from "./store/store.ts";
@@ -159,7 +159,11 @@ async function open(
   const { genesis, genesisHash, paths } = home;
   const events = new Events();
 
-  const store = opened("the store", await openHomeStore(home), (s) => s.close());
+  const store = opened(
+    "the store",
+    await openHomeStore(home, (damage) => log.warn(damagedFile(paths.chain, damage))),
+    (s) => s.close(),
+  );
   for (const change of compareWithLastStart(home, config)) log.warn(change);
   const stored = openBlobStore(paths.blobs, (path) =>
     log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
@@ -364,8 +368,8 @@ async function open(
   return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, custody, rejected };
 }
 
-async function openHomeStore({ paths, genesis, genesisHash }: Home): Promise<Store> {
-  const db = await openDatabase(paths.chain);
+async function openHomeStore({ paths, genesis, genesisHash }: Home, warn: (damage: string) => void): Promise<Store> {
+  const db = await openDatabase(paths.chain, warn);
   return openStore(db, {
     genesisHash,
     genesisState: () => State.genesis(genesis),

@@ -5,7 +5,7 @@ import { genesisHash } from "../genesis/genesis.ts";
 import { PoflError } from "../types/errors.ts";
 import { type HomePaths, homePaths, readGenesis } from "./home.ts";
 import { takeLock } from "./lock.ts";
-import { type CheckReport, checkRecords } from "./store/check.ts";
+import { type CheckReport, checkRecords, type Damage } from "./store/check.ts";
 import { databaseError, openDatabase } from "./store/database.ts";
 import { onDisk } from "./store/disk.ts";
 import { Records } from "./store/records.ts";
@@ -33,6 +33,8 @@ function mustHaveChain({ chain }: HomePaths): void {
   throw new PoflError("NO_CHAIN", `${chain}: no chain is stored here; did this node ever run?`, { path: chain });
 }
 
+const REWRITE = "if no record is named below, none was hit, and `pofl db compact` writes the file anew";
+
 /**
  * Checks the whole database of a stopped node. It is changed in no record; LevelDB tidies its own files when it is opened.
  * @throws PoflError NO_HOME, NO_CHAIN, HOME_LOCKED, NO_GENESIS, BAD_JSON, BAD_GENESIS; DATABASE_DAMAGED when it can't be opened; disk errors
@@ -44,9 +46,11 @@ export function checkHome(
   return withStopped(dir, async (paths) => {
     const hash = genesisHash(readGenesis(paths.genesis));
     mustHaveChain(paths);
-    const db = await openDatabase(paths.chain);
+    const files: Damage[] = [];
+    const db = await openDatabase(paths.chain, (what) => files.push({ key: "", height: null, what, remedy: REWRITE }));
     try {
-      return { path: paths.chain, ...(await checkRecords(new Records(db, paths.chain), hash, onProgress)) };
+      const report = await checkRecords(new Records(db, paths.chain), hash, onProgress);
+      return { path: paths.chain, ...report, damages: [...files, ...report.damages] };
     } finally {
       await db.close();
     }

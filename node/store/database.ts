@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import type { AbstractLevel } from "abstract-level";
 import { ClassicLevel } from "classic-level";
-import { errorText, PoflError } from "../../types/errors.ts";
+import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
 import { diskError, errorCode, onDisk } from "./disk.ts";
+import { checkFiles } from "./leveldb/check.ts";
 
 /** Any abstract-level database of bytes: classic-level on a disk, memory-level in memory. */
 export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array>;
@@ -11,10 +12,11 @@ export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, U
 export const ENCODINGS = { keyEncoding: "view", valueEncoding: "view" } as const;
 
 /**
- * Opens the LevelDB database in `folder`, which it makes if need be.
+ * Opens the LevelDB database in `folder`, which it makes if need be. Reads all its files first (leveldb/check.ts).
+ * @param warn told of damage that does not keep the database from being opened
  * @throws PoflError DATABASE_LOCKED, DISK_FULL, READ_ONLY, DATABASE_DAMAGED, DISK_FAILED
  */
-export async function openDatabase(folder: string): Promise<Database> {
+export async function openDatabase(folder: string, warn: (damage: string) => void = () => {}): Promise<Database> {
   const files = onDisk(folder, () => {
     mkdirSync(folder, { recursive: true });
     return readdirSync(folder);
@@ -24,13 +26,24 @@ export async function openDatabase(folder: string): Promise<Database> {
   if (data.length > 0 && !files.includes("CURRENT")) {
     throw damaged(folder, `its file CURRENT is missing, though ${data[0]} is there`);
   }
-  const db = new ClassicLevel<Uint8Array, Uint8Array>(folder, ENCODINGS);
+  try {
+    for (const damage of checkFiles(folder)) warn(`file ${damage}`);
+  } catch (error) {
+    throw isPoflError(error, "FILE_DAMAGED") ? damaged(folder, error.message, { cause: error }) : error;
+  }
+  // Uncompressed: signatures and hashes hardly shrink, and of a damaged table more can be read.
+  const db = new ClassicLevel<Uint8Array, Uint8Array>(folder, { ...ENCODINGS, compression: false });
   try {
     await db.open();
   } catch (error) {
     throw databaseError(error, folder);
   }
   return db;
+}
+
+/** What a node says of damage that it starts with. */
+export function damagedFile(path: string, damage: string): string {
+  return `${path}: ${damage}: records may be lost. Stop the node and run \`pofl db check\`, which names them and what to do`;
 }
 
 /** What LevelDB refused, as a PoflError with the path and the remedy. */

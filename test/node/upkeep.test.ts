@@ -7,6 +7,7 @@ import { takeLock } from "../../node/lock.ts";
 import { type CheckReport, checkRecords } from "../../node/store/check.ts";
 import { ENCODINGS, openDatabase } from "../../node/store/database.ts";
 import { keyText, layout } from "../../node/store/layout.ts";
+import { varint } from "../../node/store/leveldb/bytes.ts";
 import { openRecord, Records, sealRecord } from "../../node/store/records.ts";
 import { resetHome } from "../../node/upkeep.ts";
 import { CertifiedBlock, ReceiptList } from "../../types/block.ts";
@@ -203,6 +204,32 @@ test("pofl db check and compact: exit codes, a lost block with its remedy, and n
     assert.match(busy.stderr, /\[HOME_LOCKED\]/);
     const nothing = await cli(["db", "compact", "--home", join(dir, "elsewhere")]);
     assert.match(nothing.stderr, /\[NO_HOME\]/);
+  }));
+
+test("pofl db check names a table that does not match its checksum; if no record was hit, pofl db compact writes it anew", () =>
+  inFolder(async (dir) => {
+    const paths = await grownHome(await world(), dir, 3);
+    // Opening makes a table of the log.
+    assert.is((await cli(["db", "check", "--home", dir])).code, 0);
+    const name = readdirSync(paths.chain).find((f) => f.endsWith(".ldb")) as string;
+    const file = readFileSync(join(paths.chain, name));
+    // The last block of data ends where the filter begins; the metaindex, which the footer names first, has its place as its only value.
+    const cursor = { at: varint(file, { at: file.length - 48 }) };
+    varint(file, cursor);
+    const [keyBytes] = [varint(file, cursor), varint(file, cursor)];
+    cursor.at += keyBytes;
+    const end = varint(file, cursor);
+    file[end - 1]! ^= 1;
+    writeFileSync(join(paths.chain, name), file);
+
+    const damaged = await cli(["db", "check", "--home", dir]);
+    assert.is(damaged.code, 1);
+    assert.match(
+      damaged.stdout,
+      /chain file 00\d+\.ldb: its block at \d+ does not match its checksum\n +if no record is named below/,
+    );
+    assert.is((await cli(["db", "compact", "--home", dir])).code, 0);
+    assert.is((await cli(["db", "check", "--home", dir])).code, 0);
   }));
 
 test("a database whose file CURRENT is gone is refused, and nothing in it is deleted", () =>
