@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { keyPair } from "../crypto/ed25519.ts";
-import { isPoflError, PoflError } from "../types/errors.ts";
+import { PoflError } from "../types/errors.ts";
 import { toHex } from "../types/primitives.ts";
 import { CONFIG_KEYS, type Config } from "./config.ts";
 import type { Home } from "./home.ts";
@@ -96,8 +96,7 @@ function read(path: string): Facts | undefined {
   try {
     const record = recordSchema.parse(JSON.parse(readFileSync(path, "utf8")));
     return record.checksum === checksum(record.facts) ? record.facts : undefined;
-  } catch (error) {
-    if (isPoflError(error)) throw error;
+  } catch {
     return undefined;
   }
 }
@@ -108,19 +107,5 @@ function mustHaveCustodianKey(home: Home, folder: string, file: string): void {
     "KEY_MISSING",
     `${file}: is missing, though ${folder} holds what it seals; restore it from its backup. If it is lost, move that folder away too (docs/operating.md, "Custodians")`,
     { file },
-  );
-}
-
-/**
- * The signer's file is made before the consensus log: a log without it means that it was lost.
- * @throws PoflError SIGNER_STATE_MISSING
- */
-export function mustHaveSignerState(data: string): void {
-  const [signer, wal] = [join(data, "signer.state"), join(data, "consensus.wal")];
-  if (existsSync(signer) || !existsSync(wal)) return;
-  throw new PoflError(
-    "SIGNER_STATE_MISSING",
-    `${signer}: is missing, though this node has run: without it the validator could sign twice, which burns stake. Put it back if it was moved. If it is lost, wait until the network is past the last height at which this node ran, then move ${wal} away and start`,
-    { file: signer },
   );
 }

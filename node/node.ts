@@ -20,7 +20,8 @@ import type { Custody } from "./custodian/custody.ts";
 import { openCustody } from "./custodian/open.ts";
 import { Events } from "./events.ts";
 import type { Home } from "./home.ts";
-import { compareWithLastStart, mustHaveSignerState } from "./laststart.ts";
+import { type JournalName, openHomeJournal } from "./journals.ts";
+import { compareWithLastStart } from "./laststart.ts";
 import { createLogger } from "./logger.ts";
 import { createMempool, type Mempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
@@ -36,7 +37,6 @@ import { Snapshots } from "./snapshots/serve.ts";
 import { checkStored, TrustedPath } from "./snapshots/trusted.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
 import { damagedFile, openDatabase } from "./store/database.ts";
-import { openJournal } from "./store/journal.ts";
 import { withRecent } from "./store/recent.ts";
 import { openStore, type Store } from "./store/store.ts";
 import { Sync } from "./sync.ts";
@@ -169,13 +169,12 @@ async function open(
     log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
   );
   const blobs = withRecent(stored, RECENT_BLOB_BYTES);
-  const journal = (name: string, file: string) => {
+  const journal = (name: string, file: JournalName) => {
     const path = join(paths.data, file);
-    const j = opened(name, openJournal(path), (open) => open.close());
+    const j = opened(name, openHomeJournal(paths.data, file), (open) => open.close());
     if (j.tornBytes > 0) log.warn({ path, bytes: j.tornBytes }, "cut off what a crash left unfinished");
     return j;
   };
-  mustHaveSignerState(paths.data);
   const signer = journal("the signer state", "signer.state");
   const wal = journal("the consensus log", "consensus.wal");
   const retention = new Retention(store, blobs, genesis.consensus.retentionHeights);

@@ -62,14 +62,9 @@ function frame(before: Uint8Array, entry: Uint8Array): { bytes: Buffer; tag: Uin
 type Contents = { entries: Uint8Array[]; end: number; tag: Uint8Array };
 
 /** Reads frames up to the end or to a torn tail. @throws PoflError CORRUPT_JOURNAL */
-export function readJournal(file: Buffer, path: string): Contents {
+export function readJournal(file: Buffer, path: string, remedy = "Restore it from a copy"): Contents {
   const corrupt = (at: number, what: string): never => {
-    throw new PoflError(
-      "CORRUPT_JOURNAL",
-      `${path}: damaged at byte ${at}: ${what}. Do not delete it while this key may sign: restore the file from the disk's ` +
-        "copy, or let this validator's key rest until the network has passed its last height",
-      { path, at },
-    );
+    throw new PoflError("CORRUPT_JOURNAL", `${path}: damaged at byte ${at}: ${what}. ${remedy}`, { path, at });
   };
   if (!file.subarray(0, MAGIC.length).equals(MAGIC)) corrupt(0, "it does not begin as a journal");
   const entries: Uint8Array[] = [];
@@ -98,9 +93,10 @@ export function readJournal(file: Buffer, path: string): Contents {
 
 /**
  * Opens a journal, or starts one. One process at a time: the lock of the home folder sees to that.
+ * @param remedy what to do about a damaged one, a sentence or more
  * @throws PoflError CORRUPT_JOURNAL naming the place; DISK_FULL, READ_ONLY, DISK_FAILED
  */
-export function openJournal(path: string, disk: DiskCalls = realDisk): Journal {
+export function openJournal(path: string, disk: DiskCalls = realDisk, remedy?: string): Journal {
   return onDisk(path, () => {
     disk.mkdirSync(dirname(path), { recursive: true });
     // Whole or not at all: so a file shorter than its first line is damage, never an interrupted start.
@@ -109,7 +105,7 @@ export function openJournal(path: string, disk: DiskCalls = realDisk): Journal {
       replaceFile(disk, path, MAGIC);
       file = disk.readFileSync(path);
     }
-    const contents = readJournal(file, path);
+    const contents = readJournal(file, path, remedy);
     const fd = disk.openSync(path, "r+");
     if (contents.end < file.length) {
       try {

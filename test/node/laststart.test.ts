@@ -4,7 +4,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { loadConfig } from "../../node/config.ts";
 import { createCustodianKey, createHome, openHome, writeGenesis } from "../../node/home.ts";
-import { compareWithLastStart, mustHaveSignerState } from "../../node/laststart.ts";
+import { openHomeJournal } from "../../node/journals.ts";
+import { compareWithLastStart } from "../../node/laststart.ts";
 import { inFolder, refused } from "../cli/support.ts";
 import { testGenesis } from "../consensus/world.ts";
 
@@ -84,12 +85,10 @@ test("a custodian's key that is gone while its vault is there, and a signer's fi
     rmSync(join(paths.data, "custodian"), { recursive: true });
     assert.match((await start()).join(), /^config\/custodian_key: key\.custodian is none, was 0x/);
 
-    mustHaveSignerState(paths.data);
-    writeFileSync(join(paths.data, "signer.state"), "");
-    writeFileSync(join(paths.data, "consensus.wal"), "");
-    mustHaveSignerState(paths.data);
+    for (const name of ["signer.state", "consensus.wal", "signer.state"] as const)
+      openHomeJournal(paths.data, name).close();
     rmSync(join(paths.data, "signer.state"));
-    await refused(() => mustHaveSignerState(paths.data), "SIGNER_STATE_MISSING");
+    await refused(() => openHomeJournal(paths.data, "signer.state"), "SIGNER_STATE_MISSING");
   }));
 
 test("a flipped digit of a seed is found by the public key beside it, whichever digit and whichever file", () =>
