@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { ATTACKS, type Attack, parseAttack } from "../learning/attacks/index.ts";
@@ -227,12 +228,12 @@ export function parseConfig(text: string, file: string): Config {
     const { line, column } = cause;
     throw new PoflError(
       "BAD_CONFIG",
-      `${file}: line ${line}, column ${column}: ${why}; mend it there`,
+      `${file}: line ${line}, column ${column}: ${why}; correct it there`,
       { file, line },
       { cause },
     );
   }
-  return check(value, file, "`pofl init` writes a file that shows every key");
+  return check(value, file, "correct it; `pofl init` writes a file that shows every key");
 }
 
 /**
@@ -248,7 +249,10 @@ export function loadConfig(
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    throw new PoflError("NO_HOME", `${file}: ${errorText(cause)}; make a home with \`pofl init\``, { file }, { cause });
+    const remedy = existsSync(dirname(file))
+      ? "restore it, or copy the one that `pofl init --home` makes elsewhere"
+      : "make a home with `pofl init`";
+    throw new PoflError("NO_HOME", `${file}: ${errorText(cause)}; ${remedy}`, { file }, { cause });
   }
   const fromFile = parseConfig(text, file);
   const fromEnv = fromEnvironment(env);

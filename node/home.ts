@@ -166,7 +166,8 @@ export function readGenesis(file: string): Genesis {
     return parseGenesis(text);
   } catch (cause) {
     if (!isPoflError(cause)) throw cause;
-    throw new PoflError(cause.code, `${file}: ${cause.message}`, { ...cause.data, file }, { cause });
+    const why = `${cause.message}; correct it, or ask the network for its genesis file`;
+    throw new PoflError(cause.code, `${file}: ${why}`, { ...cause.data, file }, { cause });
   }
 }
 

@@ -94,7 +94,9 @@ function readJson(file: string): unknown {
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    const why = `can't be read: ${errorText(cause)}; check the path and its permissions`;
+    const gone = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    const remedy = gone ? "restore it from a backup, or give the right path" : "check its permissions";
+    const why = `can't be read: ${errorText(cause)}; ${remedy}`;
     throw new PoflError("KEY_UNREADABLE", `${file}: ${why}`, { file }, { cause });
   }
   try {

@@ -5,12 +5,12 @@ import { parseArgs } from "node:util";
 import { PLANTS } from "./points/plants.ts";
 
 /**
- * npm run test:chaos                         crash points and 100 kills
- * npm run test:chaos -- --only points        one part: points, planted or kills (several with commas)
+ * npm run test:chaos                         crash points, their planted bugs, changed files and 100 kills
+ * npm run test:chaos -- --only points        one part: points, planted, corruption or kills (several with commas)
  * npm run test:chaos -- --kills 1000         so many random SIGKILLs of real processes
  */
 
-const PARTS = ["points", "planted", "kills"] as const;
+const PARTS = ["points", "planted", "corruption", "kills"] as const;
 type Part = (typeof PARTS)[number];
 
 const { values } = parseArgs({
@@ -108,6 +108,7 @@ for (const part of PARTS) {
   let ok: boolean;
   if (part === "points") ok = await points();
   else if (part === "planted") ok = await planted();
+  else if (part === "corruption") ok = (await run("corruption/main.js", ["--seed", values.seed], true)).code === 0;
   else ok = (await run("kill.js", ["--kills", values.kills, "--seed", values.seed], true)).code === 0;
   console.log(`${part}: ${ok ? "ok" : "FAILED"} in ${Math.round((performance.now() - started) / 1000)} s\n`);
   failed ||= !ok;

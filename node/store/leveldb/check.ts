@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { errorText, PoflError } from "../../../types/errors.ts";
 import { errorCode, onDisk } from "../disk.ts";
-import { Malformed } from "./bytes.ts";
+import { Malformed, malformed } from "./bytes.ts";
 import { logRecords } from "./log.ts";
 import { type LiveFiles, liveFiles } from "./manifest.ts";
 import { checkTable } from "./table.ts";
@@ -42,12 +42,15 @@ export function checkFiles(folder: string): string[] {
   return said;
 }
 
-/** Undefined where LevelDB itself says what is wrong with CURRENT, or that there is no such MANIFEST. */
+/** Undefined for a new database. */
 function liveIn(folder: string): LiveFiles | undefined {
   const current = read(join(folder, "CURRENT"));
-  const manifest = current && /^(MANIFEST-\d+)\n$/.exec(current.toString("latin1"))?.[1];
-  const edits = manifest && read(join(folder, manifest));
-  return edits ? inFile(manifest, () => liveFiles(edits)) : undefined;
+  if (!current) return undefined;
+  return inFile("CURRENT", () => {
+    const manifest = /^(MANIFEST-\d+)\n$/.exec(current.toString("latin1"))?.[1] ?? malformed("it names no MANIFEST");
+    const edits = read(join(folder, manifest)) ?? malformed(`it names ${manifest}, which is missing`);
+    return inFile(manifest, () => liveFiles(edits));
+  });
 }
 
 function read(path: string): Buffer | undefined {
