@@ -35,6 +35,7 @@ export type HeightContext = {
   readonly parent: Head;
   readonly height: number;
   readonly validators: readonly Validator[];
+  /** Index of who may build in the round. Remembered: it is asked for with every message of a proposer. */
   readonly proposer: (round: number) => number;
   readonly committee: readonly number[];
   /** The task that trains at this height. */
@@ -45,6 +46,9 @@ export type HeightContext = {
   /** Output of a validator's VRF for this height, undefined if the proof is bad. Remembered: a check takes milliseconds. */
   readonly beta: (validator: number, proof: Uint8Array) => Uint8Array | undefined;
 };
+
+/** Rounds of a height whose proposer is remembered: more than one ever takes, and few enough whatever rounds peers name. */
+const REMEMBERED_ROUNDS = 128;
 
 /** `vrfVerify`, or something that gives the same sooner. */
 export type VrfVerify = typeof vrfVerify;
@@ -62,14 +66,20 @@ export function heightContext(
   const task = state.activeTask()?.record;
   const awaited = new Set((task ? expectedMiners(state, task, validators, genesis) : []).map(toHex));
   const betas = new Map<string, Uint8Array | undefined>();
+  const draw = (round: number) =>
+    proposerOf({ validators, ranking: state.ranking, learned: state.learned, seed, height, round });
+  const proposers: number[] = [];
   return {
     genesis,
     genesisHash,
     parent,
     height,
     validators,
-    proposer: (round) =>
-      proposerOf({ validators, ranking: state.ranking, learned: state.learned, seed, height, round }),
+    proposer: (round) => {
+      if (round >= REMEMBERED_ROUNDS) return draw(round);
+      proposers[round] ??= draw(round);
+      return proposers[round];
+    },
     committee: drawCommittee(validators, genesis.consensus.committeeSeats, seed),
     task,
     spec: task ? decodeTask(task.spec) : undefined,
