@@ -5,7 +5,7 @@ import type { Peeked } from "./peek.ts";
 
 type Tally = Map<string, Set<number>>;
 
-type HeightLedger = {
+export type HeightLedger = {
   readonly ctx: HeightContext;
   readonly powers: readonly bigint[];
   readonly total: bigint;
@@ -27,7 +27,7 @@ export class Ledger {
     let height = this.#heights.get(ctx.height);
     if (!height) {
       const powers = ctx.validators.map((v) => v.power);
-      const total = powers.reduce((a, b) => a + b, 0n);
+      const total = sum(powers);
       height = { ctx, powers, total, votes: new Map(), proposals: new Map(), senders: new Map() };
       this.#heights.set(ctx.height, height);
       for (const early of this.#early.get(ctx.height) ?? []) this.record(early);
@@ -83,6 +83,10 @@ export class Ledger {
     const precommits = known.votes.get(`precommit/${round - 1}`) ?? new Map<string, Set<number>>();
     return this.quorum(height, new Set([...precommits.values()].flatMap((s) => [...s])));
   }
+}
+
+export function sum(powers: readonly bigint[]): bigint {
+  return powers.reduce((a, b) => a + b, 0n);
 }
 
 function getOr<K, V>(map: Map<K, V>, key: K, make: () => V): V {

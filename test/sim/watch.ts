@@ -2,10 +2,10 @@ import type { Applied } from "../../consensus/engine/types.ts";
 import { decodeMessage } from "../../consensus/messages.ts";
 import { verifyVote } from "../../crypto/domain.ts";
 import { blockId } from "../../types/block.ts";
-import { bytesEqual, fromHex, type Hash, toHex } from "../../types/primitives.ts";
+import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
 import { PRECOMMIT, PREVOTE, type SignedVote } from "../../types/vote.ts";
 import { audit } from "../../vm/audit.ts";
-import type { Ledger } from "./ledger.ts";
+import { type HeightLedger, type Ledger, sum } from "./ledger.ts";
 import type { SimNode } from "./node.ts";
 import { NIL, type Peeked, peekText } from "./peek.ts";
 
@@ -159,16 +159,17 @@ export class Watch {
     if (!this.#host.ledger.reachable(ctx.height, round)) {
       this.#host.fail(`${node.name} at ${at}: nothing justifies this round`);
     }
-    if (step !== "decided") this.#complete(node, known.total, at);
-    const beyond = bft.knownRounds().filter((r) => r > round).length;
+    const rounds = bft.knownRounds();
+    if (step !== "decided") this.#complete(node, rounds, known, at);
+    const beyond = rounds.filter((r) => r > round).length;
     const proposer = bft.proposal(round)?.message.proposer;
     if (proposer !== undefined && proposer !== ctx.proposer(round)) {
       this.#host.fail(`${node.name} at ${at}: keeps a proposal of ${proposer}, who is not on turn`);
     }
     // A correct validator sends three messages a round; a faulty one has a share for each life of this node.
     const n = ctx.validators.length;
-    const rounds = round + 2;
-    const most = (node.lives + 1) * (this.#host.faulty * (32 + 8 * rounds) + (4 * n + 20) * rounds);
+    const spoken = round + 2;
+    const most = (node.lives + 1) * (this.#host.faulty * (32 + 8 * spoken) + (4 * n + 20) * spoken);
     if (node.disk.wal.ofHeight > most) {
       this.#host.fail(`${node.name} at ${at}: has logged ${node.disk.wal.ofHeight} events of this height`);
     }
@@ -176,27 +177,23 @@ export class Watch {
   }
 
   /** Rules that could fire have fired: no node sits on what it needs. Counted over the first vote of each validator. */
-  #complete(node: SimNode, total: bigint, at: string): void {
+  #complete(node: SimNode, rounds: readonly number[], { powers, total }: HeightLedger, at: string): void {
     const run = (node.engine as NonNullable<SimNode["engine"]>).run;
-    const { bft, ctx, blocks } = run;
-    const power = (validators: Iterable<number>) => this.#host.ledger.power(ctx.height, validators);
-    for (const round of bft.knownRounds()) {
+    const { bft, blocks } = run;
+    for (const round of rounds) {
       const prevotes = bft.votesOf(round, PREVOTE);
       const precommits = bft.votesOf(round, PRECOMMIT);
-      for (const [key, who] of byValue(precommits)) {
-        if (3n * power(who) <= 2n * total) continue;
-        const id = fromHex(`0x${key.slice(0, 64)}`);
-        if (blocks.derived(id))
-          this.#host.fail(`${node.name} at ${at}: holds a decision of round ${round} and does not decide`);
+      const decided = agreed(precommits, powers, total);
+      if (decided && blocks.derived(decided)) {
+        this.#host.fail(`${node.name} at ${at}: holds a decision of round ${round} and does not decide`);
       }
       if (round > bft.round) {
-        const senders = new Set([...prevotes, ...precommits].flatMap((v) => (v ? [v.message.validator] : [])));
-        if (3n * power(senders) > total) this.#host.fail(`${node.name} at ${at}: a third is in round ${round} already`);
+        const here = powers.map((power, v) => (prevotes[v] || precommits[v] ? power : 0n));
+        if (3n * sum(here) > total) this.#host.fail(`${node.name} at ${at}: a third is in round ${round} already`);
       }
-      if (round === bft.round && bft.step !== "propose") {
-        for (const [key, who] of byValue(prevotes)) {
-          const id = fromHex(`0x${key.slice(0, 64)}`);
-          if (3n * power(who) <= 2n * total || !blocks.derived(id) || bft.valid?.round === round) continue;
+      if (round === bft.round && bft.step !== "propose" && bft.valid?.round !== round) {
+        const locking = agreed(prevotes, powers, total);
+        if (locking && blocks.derived(locking)) {
           this.#host.fail(`${node.name} at ${at}: holds a proof-of-lock and does not keep its value as valid`);
         }
       }
@@ -269,15 +266,21 @@ export class Watch {
   }
 }
 
-/** Validators by what their first vote is for, nil left out. */
-function byValue(votes: readonly (SignedVote | undefined)[]): Map<string, number[]> {
-  const by = new Map<string, number[]>();
+/** The block, not nil, that the first votes of more than two thirds of the power are for, with one validRound. */
+function agreed(
+  votes: readonly (SignedVote | undefined)[],
+  powers: readonly bigint[],
+  total: bigint,
+): Uint8Array | undefined {
+  const quorum = (counts: (vote: SignedVote) => boolean) =>
+    3n * sum(powers.map((power, v) => (votes[v] && counts(votes[v]) ? power : 0n))) > 2n * total;
+  // Most of the time too few have voted, for whatever.
+  if (!quorum(() => true)) return undefined;
   for (const vote of votes) {
     if (!vote) continue;
-    const { blockId: id, validRound, validator } = vote.message;
-    const key = `${plain(id)}/${validRound}`;
-    if (key.startsWith(NIL)) continue;
-    by.set(key, [...(by.get(key) ?? []), validator]);
+    const { blockId, validRound } = vote.message;
+    const same = ({ message: m }: SignedVote) => m.validRound === validRound && bytesEqual(m.blockId, blockId);
+    if (quorum(same)) return plain(blockId) === NIL ? undefined : blockId;
   }
-  return by;
+  return undefined;
 }
