@@ -22,9 +22,15 @@ import { random } from "./bft-cluster.ts";
 
 export type Keys = { account: KeyPair; consensus: KeyPair; vrf: KeyPair };
 
+const keys = new Map<string, Keys>();
+
 export function testKeys(name: string): Keys {
+  const known = keys.get(name);
+  if (known) return known;
   const seed = (what: string) => new Uint8Array(createHash("sha256").update(`${what}/${name}`).digest());
-  return { account: keyPair(seed("account")), consensus: keyPair(seed("consensus")), vrf: keyPair(seed("vrf")) };
+  const made = { account: keyPair(seed("account")), consensus: keyPair(seed("consensus")), vrf: keyPair(seed("vrf")) };
+  keys.set(name, made);
+  return made;
 }
 
 export const TASK: TaskSpec = parseTask(

@@ -138,7 +138,7 @@ export class Adversary {
   }
 
   send(node: SimNode, to: string, frame: Uint8Array): void {
-    if (to !== node.name) this.world.wire.send(node.name, to, frame);
+    if (to !== node.name) this.world.wire.send(node.name, to, frame, peek(frame));
   }
 
   say(node: SimNode, to: string, message: Message): void {

@@ -1,6 +1,6 @@
 import type { Chance, VirtualClock } from "./clock.ts";
 import type { Params } from "./params.ts";
-import { type Peeked, peek } from "./peek.ts";
+import type { Peeked } from "./peek.ts";
 
 /** The network between machines: every frame travels alone, so that nothing is in order unless chance puts it so. */
 
@@ -94,8 +94,7 @@ export class Wire {
     return false;
   }
 
-  send(from: string, to: string, frame: Uint8Array): void {
-    const peeked = peek(frame);
+  send(from: string, to: string, frame: Uint8Array, peeked: Peeked): void {
     if (!this.passes(from, to, peeked)) return;
     if (!this.healed && this.#chance.happens(this.#params.loss)) return;
     const copies = !this.healed && this.#chance.happens(this.#params.duplication) ? 2 : 1;

@@ -13,7 +13,7 @@ import { Chance, settle, VirtualClock } from "./clock.ts";
 import { Ledger } from "./ledger.ts";
 import { SimNode } from "./node.ts";
 import { MAX_POWER_PERMILLE, type Params } from "./params.ts";
-import { type Peeked, peekText } from "./peek.ts";
+import { type Peeked, peek, peekText } from "./peek.ts";
 import { Watch } from "./watch.ts";
 import { Weather } from "./weather.ts";
 import { Wire } from "./wire.ts";
@@ -33,6 +33,7 @@ export class SimWorld {
   readonly genesisHash: Hash;
   readonly genesisState: State;
   readonly nodes: SimNode[] = [];
+  readonly correct: SimNode[] = [];
   readonly ledger = new Ledger();
   readonly watch: Watch;
   readonly adversary: Adversary;
@@ -98,15 +99,12 @@ export class SimWorld {
       chance.fork(),
     );
     this.nodes.push(node);
+    if (!faulty) this.correct.push(node);
     this.#byName.set(name, node);
   }
 
   node(name: string): SimNode | undefined {
     return this.#byName.get(name);
-  }
-
-  get correct(): SimNode[] {
-    return this.nodes.filter((n) => !n.options.faulty);
   }
 
   // ---- running ----
@@ -170,7 +168,7 @@ export class SimWorld {
   outgoing(node: SimNode, to: string, frame: Uint8Array, peeked: Peeked): void {
     this.frames++;
     const frames = node.options.faulty ? this.adversary.outgoing(node, to, frame, peeked) : [frame];
-    for (const f of frames) this.wire.send(node.name, to, f);
+    for (const f of frames) this.wire.send(node.name, to, f, f === frame ? peeked : peek(f));
   }
 
   received(node: SimNode, from: string, frame: Uint8Array, peeked: Peeked): void {
