@@ -24,6 +24,8 @@ const { values, positionals } = parseArgs({
   },
 });
 const jobs = Math.max(1, Number(values.jobs));
+/** Of a worker: frames and states live for an event or two, and should die before they are copied. In MiB. */
+const YOUNG_SPACE = 64;
 /** Seeds that a worker takes at a time. */
 const BATCH = 20;
 /** A planted bug that this many seeds don't show has survived. */
@@ -45,7 +47,10 @@ async function campaign(job: Job, from: number, seeds: number, workers: number):
   const violations: Violation[] = [];
   let next = from;
   const one = async () => {
-    const child = fork(join(import.meta.dirname, "worker.js"), [JSON.stringify(job)], { stdio: "inherit" });
+    const child = fork(join(import.meta.dirname, "worker.js"), [JSON.stringify(job)], {
+      stdio: "inherit",
+      execArgv: [`--max-semi-space-size=${YOUNG_SPACE}`],
+    });
     try {
       await message(child);
       while (next < from + seeds && violations.length === 0) {
