@@ -10,6 +10,7 @@ import { type Home, homePaths, writeGenesis } from "../../node/home.ts";
 import { createLogger } from "../../node/logger.ts";
 import { type RunningNode, startNode } from "../../node/node.ts";
 import { openDatabase } from "../../node/store/database.ts";
+import { layout } from "../../node/store/layout.ts";
 import { openStore } from "../../node/store/store.ts";
 import { checkHome } from "../../node/upkeep.ts";
 import { verifyHome } from "../../node/verify.ts";
@@ -147,6 +148,42 @@ test("a node joins by a snapshot, fetches what was before, and is then as good a
       assert.is(await heightOf(gus.url), 0);
       await gus.node.stop();
     }
+  } finally {
+    await nodes.close();
+  }
+});
+
+test("blocks that a disk has lost come back from peers, byte for byte", async () => {
+  const chain = CertifiedChain.of();
+  chain.grow(60);
+  const nodes = new Nodes(chain);
+  try {
+    const whole = await nodes.home("anna", 60);
+    const home = await nodes.home("ben", 60);
+    const db = await openDatabase(home.paths.chain);
+    const record = await db.get(layout.block(20));
+    for (let height = 20; height < 45; height++) await db.del(layout.block(height));
+    await db.close();
+    assert.is((await checkHome(home.paths.dir)).damages.length, 25);
+
+    const anna = await nodes.start(whole, []);
+    const ben = await nodes.start(home, [anna.listen]);
+    const get = (height: number) => rpc<unknown>(ben.url, "chain_getBlock", { height });
+    await until("the lowest is back", 60_000, () =>
+      get(20).then(
+        () => true,
+        () => false,
+      ),
+    );
+    for (const height of [20, 33, 44]) {
+      assert.equal(await get(height), await rpc(anna.url, "chain_getBlock", { height }));
+    }
+    await ben.node.stop();
+    assert.equal((await checkHome(home.paths.dir)).damages, []);
+    assert.is((await verifyHome(home.paths.dir)).height, 60);
+    const again = await openDatabase(home.paths.chain);
+    assert.equal(await again.get(layout.block(20)), record);
+    await again.close();
   } finally {
     await nodes.close();
   }
