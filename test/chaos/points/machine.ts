@@ -215,7 +215,8 @@ export class Machine {
       },
       trainer: fakeTrainer(this.name),
       rounds: { compute: async (input) => computeRound(input) },
-      pickTxs: () => [],
+      // A restart forgets what waits in memory: whoever builds anew builds something else.
+      pickTxs: () => (this.lives === 1 ? [world.transfer(life.engine.head.state)] : []),
       commit: async ({ certified, receipts, head }) => {
         await life.store.append(certified, receipts, head.state.changes(), head.validators);
         if (life.dead) return new Promise(() => {});

@@ -29,8 +29,10 @@ const counts: Record<string, number> = {};
 const violations: string[] = [];
 let repeated = 0;
 const started = performance.now();
-for (const [i, one] of cases.entries()) {
+for (const i of cases.keys()) {
   if (i % Number(values.of) !== share) continue;
+  // A planted bug shows in few places: all over the heights, not one after the other. 7919 is prime, and divides no number of cases.
+  const one = cases[values.plant === undefined ? i : (i * 7919) % cases.length] as (typeof cases)[number];
   if (values.plant !== undefined && violations.length > 0) break;
   const outcome = await runCase(one);
   const kind = `${one.point.op} ${one.fault.kind === "fails" ? one.fault.code : one.fault.kind}`;

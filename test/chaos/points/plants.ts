@@ -12,11 +12,21 @@ export const PLANTS: Readonly<Record<string, readonly Edit[]>> = {
   "the log is not flushed before a signature": [
     { file: "consensus/engine/height.js", find: "            wal.flush();\n", replace: "" },
   ],
-  "own blocks are not logged": [
+  "own blocks and proposals are not logged": [
     {
       file: "consensus/engine/height.js",
       find: `        if (!this.#log({ type: "block", bytes }))\n            return;\n        this.toBft({ type: "verdict", blockId: derived.id, valid: true`,
       replace: `        this.toBft({ type: "verdict", blockId: derived.id, valid: true`,
+    },
+    {
+      file: "consensus/engine/height.js",
+      find: `this.toBft({ type: "built", round, blockId: derived.id });`,
+      replace: `this.#queue.push({ type: "built", round, blockId: derived.id }); this.#run();`,
+    },
+    {
+      file: "consensus/engine/height.js",
+      find: `this.#owner.wal.append({ type: "bft", event: { type: "proposal", proposal } });`,
+      replace: "",
     },
   ],
   "a torn tail is kept": [

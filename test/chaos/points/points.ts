@@ -1,5 +1,5 @@
 import { openJournal } from "../../../node/store/journal.ts";
-import { type Fault, type Loss, MemoryDisk } from "./disk.ts";
+import { type Fault, MemoryDisk } from "./disk.ts";
 import { type Plan, type Point, PointWorld } from "./world.ts";
 
 /** Every point at which a machine can die, from a run in which none does; and what must hold after each. */
@@ -35,8 +35,9 @@ export async function reference(): Promise<{ readonly world: PointWorld; readonl
       if (!found) throw new Error(`height ${height} has no ${role}`);
       for (const point of world.points.get(found.name) ?? []) {
         if (point.height !== height) continue;
-        for (const { fault, loss } of faultsOf(point)) {
-          cases.push({ victim: found.name, at: point.index, fault, loss, height, role, point });
+        for (const fault of faultsOf(point)) {
+          for (const loss of LOSSES)
+            cases.push({ victim: found.name, at: point.index, fault, ...loss, height, role, point });
         }
       }
     }
@@ -44,24 +45,28 @@ export async function reference(): Promise<{ readonly world: PointWorld; readonl
   return { world, cases };
 }
 
-const LOSSES: readonly Loss[] = ["kill", "power"];
+const LOSSES: readonly Pick<Plan, "loss" | "silence">[] = [
+  { loss: "kill", silence: false },
+  { loss: "power", silence: false },
+  { loss: "power", silence: true },
+];
 
 /** What can go wrong at an effect, in full runs. A torn write stands here for all its bytes: `tornBytes` shows that they are one and the same. */
-function faultsOf({ op, bytes }: Point): { readonly fault: Fault; readonly loss: Loss }[] {
+function faultsOf({ op, bytes }: Point): Fault[] {
   const faults: Fault[] = [{ kind: "before" }, { kind: "after" }];
   const fails = (code: "EIO" | "ENOSPC", done = 0): Fault => ({ kind: "fails", code, bytes: done });
   if (op === "write")
     faults.push({ kind: "torn", bytes: bytes >> 1 }, fails("ENOSPC"), fails("ENOSPC", bytes >> 1), fails("EIO"));
   if (op === "fsync") faults.push(fails("EIO"), fails("ENOSPC"));
   if (op === "create" || op === "rename" || op === "batch" || op === "blob") faults.push(fails("ENOSPC"), fails("EIO"));
-  return faults.flatMap((fault) => LOSSES.map((loss) => ({ fault, loss })));
+  return faults;
 }
 
-export const nameOf = ({ height, role, point, fault, loss }: Case): string => {
+export const nameOf = ({ height, role, point, fault, loss, silence }: Case): string => {
   const what =
     fault.kind === "fails" ? `${fault.code}${fault.bytes > 0 ? ` after ${fault.bytes} bytes` : ""}` : fault.kind;
   const file = point.path.slice(point.path.lastIndexOf("/") + 1);
-  return `height ${height}, ${role}, effect ${point.index}: ${point.op} ${file}, ${what}, ${loss}`;
+  return `height ${height}, ${role}, effect ${point.index}: ${point.op} ${file}, ${what}, ${loss}${silence ? ", then silence" : ""}`;
 };
 
 /** Runs one case; undefined if everything holds. */

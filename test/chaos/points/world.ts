@@ -1,11 +1,14 @@
 import type { Head } from "../../../consensus/block/context.ts";
 import { decodeMessage, type Message } from "../../../consensus/messages.ts";
+import { addressOf, signTx } from "../../../crypto/domain.ts";
 import { type Genesis, genesisHash } from "../../../genesis/genesis.ts";
 import type { CertifiedBlock } from "../../../types/block.ts";
-import { bytesEqual, type Hash, toHex } from "../../../types/primitives.ts";
+import { bytesEqual, fromHex, type Hash, toHex } from "../../../types/primitives.ts";
 import { SignedAttestation, SignedClosing, SignedPledge } from "../../../types/round.ts";
+import { type Tx, untypedPayload } from "../../../types/tx.ts";
 import { PREVOTE, SignedProposal, SignedVote } from "../../../types/vote.ts";
-import { TASK, testGenesis } from "../../consensus/world.ts";
+import type { StateView } from "../../../vm/view.ts";
+import { TASK, testGenesis, testKeys } from "../../consensus/world.ts";
 import { settle, VirtualClock } from "../../sim/clock.ts";
 import type { Effect, Fault, Loss } from "./disk.ts";
 import { Machine } from "./machine.ts";
@@ -14,6 +17,8 @@ import { Machine } from "./machine.ts";
 
 export const NAMES = ["a", "b", "c", "d"];
 const DELAY_MS = 5;
+/** Longer than a round's timeouts together. */
+const SILENCE_MS = 2_500;
 
 /** A recorded effect of the machine that is to die. */
 export type Point = Effect & { readonly index: number; readonly height: number; readonly image: Buffer | undefined };
@@ -25,6 +30,8 @@ export type Plan = {
   readonly at: number;
   readonly fault: Fault;
   readonly loss: Loss;
+  /** Whether nobody hears anything for a while afterwards: what its disk has forgotten, it is not told again before it must act. */
+  readonly silence: boolean;
 };
 
 let genesis: Genesis | undefined;
@@ -40,6 +47,7 @@ export class PointWorld {
   readonly #effects = new Map<string, number>();
   readonly points = new Map<string, Point[]>();
   readonly #record: boolean;
+  #silentUntil = 0;
   violation: string | undefined;
   fired = false;
   /** What a machine has signed and let go, or has on its disk: machine/kind/height/round → bytes. */
@@ -53,7 +61,9 @@ export class PointWorld {
   repeated = 0;
 
   constructor(plan?: Plan) {
-    genesis ??= testGenesis(NAMES, TASK);
+    genesis ??= testGenesis(NAMES, TASK, {
+      timeouts: { proposeMs: 1_000, prevoteMs: 100, precommitMs: 100, deltaMs: 50 },
+    });
     this.genesis = genesis;
     this.hash = genesisHash(genesis);
     this.clock = new VirtualClock(Date.parse(genesis.genesisTime) + 1000);
@@ -98,8 +108,20 @@ export class PointWorld {
     this.violation ??= `${machine.name}, life ${machine.lives}: ${what}`;
   }
 
+  /** The transfer that all machines have in their mempools at this state. */
+  transfer(state: StateView): Tx {
+    const { account } = testKeys("faucet");
+    const sender = addressOf(account.publicKey);
+    const to = fromHex(this.genesis.validators[0]?.address as string);
+    const payload = untypedPayload({ kind: "transfer", value: { to, amount: 5n } });
+    const nonce = state.account(sender)?.record.nonce ?? 0;
+    return signTx(this.hash, account, { sender, nonce, fee: 100_000n, expires: 0, payload });
+  }
+
   deliver(from: string, to: string, frame: Uint8Array): void {
-    this.clock.at(DELAY_MS, () => this.machine(to).receive(from, frame));
+    this.clock.at(DELAY_MS, () => {
+      if (this.clock.now >= this.#silentUntil) this.machine(to).receive(from, frame);
+    });
   }
 
   // ---- what a machine does ----
@@ -170,7 +192,10 @@ export class PointWorld {
     this.#final.set(height, id);
   }
 
-  crashed(_machine: Machine): void {}
+  crashed(machine: Machine): void {
+    const plan = this.#plan;
+    if (plan?.silence && machine.lives === 1) this.#silentUntil = this.clock.now + SILENCE_MS;
+  }
 
   logged(machine: Machine, level: string, text: string): void {
     // Nobody lies here: a refusal of the guard would be a second signature that was tried.
