@@ -13,7 +13,7 @@ import { pofl, TestNet, until } from "../net/testnet.ts";
 import { Chance } from "../sim/clock.ts";
 
 /**
- * Four real processes on loopback that train, and SIGKILLs at random moments. After each the chain must go on and the killed one be back on
+ * Four real processes on loopback that train, and SIGKILLs at random moments, also while they start. After each wave the chain must go on and who was killed be back on
  * it; in the end all have the same blocks, nobody has evidence against anybody, and every home verifies.
  * `node dist/test/chaos/kill.js [--kills N] [--seed S]`; ends with exit code 1 and the reason when something does not hold.
  */
@@ -33,7 +33,7 @@ async function training(): Promise<TestNet> {
   writeCohort(data, { hospitals: 4, seed: 3 });
   const task = cohortTask();
   const { target: _none, ...rounds } = task.rounds;
-  const windows = { pledgeMs: 2000, revealMs: 1000, attestMs: 1000 };
+  const windows = { pledgeMs: 600, revealMs: 300, attestMs: 300 };
   const file = join(dir, "task.json");
   writeFileSync(file, JSON.stringify({ ...task, windows, rounds: { ...rounds, maximum: 1_000_000 } }));
   const net = await TestNet.create(["--data", data, "--task", file]);
@@ -43,23 +43,42 @@ async function training(): Promise<TestNet> {
 
 const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
-async function kill(net: TestNet, number: number): Promise<void> {
-  const victim = chance.whole(0, 3);
-  // Now and then a second one, so that for a moment nobody can decide anything.
-  const second = chance.happens(0.1) ? (victim + chance.whole(1, 3)) % 4 : undefined;
-  const witness = ALL.find((i) => i !== victim && i !== second) as number;
-  await sleep(chance.between(0, 1500));
+/** When a node is killed, ms after the start before; the first time, after the wave's beginning. */
+type Victim = { readonly node: number; readonly kills: readonly number[]; readonly pauses: readonly number[] };
+
+/** One node, now and then a second one, so that for a moment nobody can decide anything; some again while they are starting. */
+function victims(): Victim[] {
+  const first = chance.whole(0, 3);
+  const nodes = chance.happens(0.3) ? [first, (first + chance.whole(1, 3)) % 4] : [first];
+  return nodes.map((node) => {
+    const kills = [chance.between(0, 1500)];
+    while (kills.length < 4 && chance.happens(0.5)) kills.push(chance.between(0, 2000));
+    return { node, kills, pauses: kills.map(() => (chance.happens(0.5) ? 0 : chance.between(0, 1000))) };
+  });
+}
+
+/** Returns the number of kills. */
+async function wave(net: TestNet, number: number): Promise<number> {
+  const all = victims();
+  const witness = ALL.find((i) => all.every(({ node }) => node !== i)) as number;
   const at = await net.height(witness);
-  await net.stop(victim, "SIGKILL");
-  if (second !== undefined) await net.stop(second, "SIGKILL");
-  if (second !== undefined) net.start(second);
-  await sleep(chance.happens(0.5) ? 0 : chance.between(0, 2000));
-  net.start(victim);
-  const what = `kill ${number}: node ${victim}${second === undefined ? "" : ` and ${second}`} after height ${at}`;
+  await Promise.all(
+    all.map(async ({ node, kills: times, pauses }) => {
+      for (const [i, ms] of times.entries()) {
+        await sleep(ms);
+        if (!net.nodes[node]?.process) throw new Error(`node ${node} ended by itself:\n${net.logs(node).slice(-2000)}`);
+        await net.stop(node, "SIGKILL");
+        await sleep(pauses[i] as number);
+        net.start(node);
+      }
+    }),
+  );
+  const what = `kill ${number}: ${all.map(({ node }) => `node ${node}`).join(" and ")} after height ${at}`;
   await until(`${what}: everybody two heights on`, PATIENCE_MS, async () => {
     const statuses = await Promise.all(ALL.map((i) => net.status(i)));
     return statuses.every((s) => s !== undefined && Number(s.height) >= at + 2);
   });
+  return all.reduce((sum, { kills: times }) => sum + times.length, 0);
 }
 
 async function judge(net: TestNet): Promise<number> {
@@ -99,14 +118,18 @@ async function judge(net: TestNet): Promise<number> {
 }
 
 const started = performance.now();
+let done = 0;
 const net = await training();
 try {
   for (const i of ALL) net.start(i);
   await net.reach(3, PATIENCE_MS);
-  for (let n = 1; n <= kills; n++) {
-    await kill(net, n);
-    if (n % 10 === 0) {
-      console.log(`${n} kills, height ${await net.height(0)}, ${Math.round((performance.now() - started) / 1000)} s`);
+  while (done < kills) {
+    const before = done;
+    done += await wave(net, done + 1);
+    if (Math.floor(done / 20) > Math.floor(before / 20)) {
+      console.log(
+        `${done} kills, height ${await net.height(0)}, ${Math.round((performance.now() - started) / 1000)} s`,
+      );
     }
   }
   for (const i of ALL) {
@@ -115,7 +138,7 @@ try {
   }
   const heights = await judge(net);
   console.log(
-    `kills: ${kills} SIGKILLs among 4 processes, ${heights} heights alike on all, no evidence against anybody, every home verified, ` +
+    `kills: ${done} SIGKILLs among 4 processes, ${heights} heights alike on all, no evidence against anybody, every home verified, ` +
       `${Math.round((performance.now() - started) / 1000)} s`,
   );
 } catch (error) {
