@@ -18,7 +18,7 @@ export type Head = {
   readonly state: State;
   /** The set that decided this block; empty at genesis. */
   readonly validators: readonly Validator[];
-  /** Certificate of this block; without signatures at genesis. */
+  /** Certificate of this block, verified; without signatures at genesis. */
   readonly commit: Commit;
 };
 
