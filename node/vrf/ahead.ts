@@ -33,8 +33,7 @@ export class VrfAhead {
   readonly #threads: number;
   readonly #entry: URL;
   readonly #log: (line: string) => void;
-  readonly #workers = new Map<Worker, Task | undefined>();
-  readonly #waiting: Task[] = [];
+  readonly #workers = new Map<Worker, Task[]>();
   readonly #outputs = new Map<string, Output>();
 
   constructor({ threads, entry, log }: VrfAheadOptions = {}) {
@@ -55,8 +54,9 @@ export class VrfAhead {
     const alpha = beaconAlpha(seed, header.height);
     const job = { key: new Uint8Array(key), alpha: new Uint8Array(alpha), proof: new Uint8Array(header.vrfProof) };
     return new Promise((done) => {
-      this.#waiting.push({ job, done });
-      this.#dispatch();
+      const [worker, tasks] = this.#least();
+      tasks.push({ job, done });
+      worker.postMessage(job);
     });
   }
 
@@ -74,43 +74,35 @@ export class VrfAhead {
   async rest(): Promise<void> {
     const workers = [...this.#workers];
     this.#workers.clear();
-    for (const task of [...workers.map(([, task]) => task), ...this.#waiting.splice(0)]) task?.done();
+    for (const task of workers.flatMap(([, tasks]) => tasks)) task.done();
     this.#outputs.clear();
     await Promise.all(workers.map(([worker]) => worker.terminate()));
   }
 
-  #dispatch(): void {
-    while (this.#waiting.length > 0) {
-      const worker = this.#free();
-      if (!worker) return;
-      const task = this.#waiting.shift() as Task;
-      this.#workers.set(worker, task);
-      worker.postMessage(task.job);
-    }
+  /** The thread that has least to do. It is given its jobs at once: it goes on with the next one while the main thread is busy with a block. */
+  #least(): [Worker, Task[]] {
+    let least: [Worker, Task[]] | undefined;
+    for (const entry of this.#workers) if (!least || entry[1].length < least[1].length) least = entry;
+    return least && (least[1].length === 0 || this.#workers.size >= this.#threads) ? least : this.#start();
   }
 
-  #free(): Worker | undefined {
-    for (const [worker, task] of this.#workers) if (!task) return worker;
-    return this.#workers.size < this.#threads ? this.#start() : undefined;
-  }
-
-  #start(): Worker {
+  #start(): [Worker, Task[]] {
     const worker = new Worker(this.#entry);
     let why = "it ended";
     worker.on("message", (beta: Uint8Array | undefined) => {
-      const task = this.#workers.get(worker);
+      // A thread answers in the order in which it was asked.
+      const task = this.#workers.get(worker)?.shift();
       if (!task) return;
-      this.#workers.set(worker, undefined);
       this.#keep(task.job, beta);
       task.done();
-      this.#dispatch();
     });
     worker.on("error", (error) => {
       why = errorText(error);
     });
     worker.on("exit", () => this.#died(worker, why));
-    this.#workers.set(worker, undefined);
-    return worker;
+    const tasks: Task[] = [];
+    this.#workers.set(worker, tasks);
+    return [worker, tasks];
   }
 
   #keep(job: VrfJob, beta: Uint8Array | undefined): void {
@@ -118,14 +110,13 @@ export class VrfAhead {
     this.#outputs.set(nameOf(job), { beta });
   }
 
-  /** Its proof is verified where it is needed: no reason to refuse a block, and none to wait. */
+  /** Its proofs are verified where they are needed: no reason to refuse a block, and none to wait. */
   #died(worker: Worker, why: string): void {
-    if (!this.#workers.has(worker)) return;
-    const task = this.#workers.get(worker);
+    const tasks = this.#workers.get(worker);
+    if (!tasks) return;
     this.#workers.delete(worker);
     this.#log(`a thread that verifies proofs died: ${why}`);
-    task?.done();
-    this.#dispatch();
+    for (const task of tasks) task.done();
   }
 }
 

@@ -84,7 +84,8 @@ test("a thread that dies, and threads that rest, leave proofs to whoever needs t
     log: (l) => lines.push(l),
   });
   const { header, parent, key, alpha, proof } = asked(3);
-  await broken.begin(header, parent.state.seed, parent.state);
+  // All that it was given, not only the one that it was at.
+  await Promise.all([3, 4, 5].map((h) => broken.begin(asked(h).header, asked(h).parent.state.seed, parent.state)));
   assert.equal(broken.verify(key, alpha, proof), vrfVerify(key, alpha, proof));
   assert.match(lines[0] ?? "", /died: no/);
   await broken.rest();
