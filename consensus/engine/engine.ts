@@ -136,11 +136,15 @@ export class Engine {
       this.#stopped = true;
       return;
     }
-    if (fresh) this.#broadcastStatus();
     const run = this.#run;
-    // While blocks are followed one after the other, training for each of them would be in vain.
-    if (followed) this.#deps.clock.timer(FOLLOW_MS, () => run === this.#run && !this.#stopped && run.start());
-    else run.start();
+    const start = () => {
+      if (run !== this.#run || this.#stopped) return;
+      if (fresh) this.#broadcastStatus();
+      run.start();
+    };
+    // While blocks are followed one after the other, training for each of them, and telling the peers of each, would be in vain.
+    if (followed) this.#deps.clock.timer(FOLLOW_MS, start);
+    else start();
     this.#idle();
     const early = this.#early;
     this.#early = [];
