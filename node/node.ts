@@ -256,6 +256,18 @@ async function open(
   const { attack } = config.node;
   if (attack !== "")
     log.warn({ attack }, "this node is set to misbehave: [node] attack is for tests, and burns its stake");
+  /** A block is stored. */
+  const onFinal = async (applied: Applied) => {
+    const { certified, head: next } = applied;
+    state = next.state;
+    // A crash before this is made good at the next start: the stored state says what must be gone.
+    await sidecars.onBlock(applied);
+    mempool.onBlock(certified.block.txs);
+    snapshots.onHead(next);
+    logBlock(log, applied);
+    events.emit("block", applied);
+    if (!config.node.archive) await retention.onBlock(certified.block, next);
+  };
   const deps: EngineDeps = {
     genesis,
     genesisHash,
@@ -270,17 +282,16 @@ async function open(
     trainer,
     rounds,
     pickTxs: () => mempool.pick(),
-    commit: async (applied) => {
-      const { certified, receipts, head: next } = applied;
-      await store.append(certified, receipts, next.state.changes(), next.validators);
-      state = next.state;
-      // A crash before this is made good at the next start: the stored state says what must be gone.
-      await sidecars.onBlock(applied);
-      mempool.onBlock(certified.block.txs);
-      snapshots.onHead(next);
-      logBlock(log, applied);
-      events.emit("block", applied);
-      if (!config.node.archive) await retention.onBlock(certified.block, next);
+    commit: async (blocks) => {
+      await store.appendAll(
+        blocks.map(({ certified, receipts, head: { state, validators } }) => ({
+          certified,
+          receipts,
+          changes: state.changes(),
+          validators,
+        })),
+      );
+      for (const applied of blocks) await onFinal(applied);
     },
     certified: (height) => store.certified(height),
     vrf: ahead.verify,

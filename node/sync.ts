@@ -17,7 +17,10 @@ const BATCH = 64;
 /** Requests to one peer before the best source is looked for again. */
 const BATCHES = 16;
 /** Blocks that are read before their turn, so that their proofs are verified meanwhile. */
-const AHEAD = 16;
+const AHEAD = 32;
+/** Blocks that are stored with one flush of the disk, in number and bytes: a crash loses them together, and the node answers nobody while it checks them. */
+const MAX_GROUP = 16;
+const MAX_GROUP_BYTES = 256 * 1024;
 const TIMEOUT_MS = 10_000;
 const MAX_BATCH_BYTES = 64 * 1024 * 1024;
 
@@ -48,6 +51,9 @@ export type SyncDeps = {
   readonly far?: (height: number) => void;
   readonly fatal?: (error: unknown) => void;
 };
+
+/** A block that has come, and when its proof has been verified. */
+type Read = { readonly block: CertifiedBlock; readonly bytes: number; readonly ready: Promise<void> | undefined };
 
 export class Sync {
   readonly #deps: SyncDeps;
@@ -149,7 +155,7 @@ export class Sync {
   async #pull(source: Peer, from: number): Promise<number> {
     const { engine, log, ahead } = this.#deps;
     const over = new AbortController();
-    const queue: { readonly block: CertifiedBlock; readonly ready: Promise<void> | undefined }[] = [];
+    const queue: Read[] = [];
     let seed = engine().head.state.seed;
     let moved = Promise.withResolvers<void>();
     /** Wakes whoever waits for a block to come, or for room. */
@@ -159,9 +165,10 @@ export class Sync {
     };
     let reading = true;
     const read = async () => {
-      for await (const block of this.#blocks(source, from, AbortSignal.any([this.#abort.signal, over.signal]))) {
+      const signal = AbortSignal.any([this.#abort.signal, over.signal]);
+      for await (const { block, bytes } of this.#blocks(source, from, signal)) {
         const { header } = block.block;
-        queue.push({ block, ready: ahead?.begin(header, seed, engine().head.state) });
+        queue.push({ block, bytes, ready: ahead?.begin(header, seed, engine().head.state) });
         seed = header.seed;
         move();
         while (queue.length > AHEAD && !over.signal.aborted) await moved.promise;
@@ -180,15 +187,20 @@ export class Sync {
     let applied = 0;
     try {
       while (!this.#abort.signal.aborted) {
-        const next = queue.shift();
-        if (!next && !reading) break;
-        if (!next) {
+        const group = takeGroup(queue);
+        if (group.length === 0 && !reading) break;
+        if (group.length === 0) {
           await moved.promise;
           continue;
         }
         move();
-        await next.ready;
-        if (await engine().applyCertified(next.block)) applied++;
+        await Promise.all(group.map(({ ready }) => ready));
+        const blocks = group.map(({ block }) => block);
+        // It may take fewer at once.
+        for (let taken = -1; taken !== 0; ) {
+          taken = await engine().applyCertified(blocks);
+          applied += taken;
+        }
       }
     } finally {
       over.abort();
@@ -201,16 +213,28 @@ export class Sync {
     return applied;
   }
 
-  async *#blocks(source: Peer, from: number, signal: AbortSignal): AsyncGenerator<CertifiedBlock> {
+  async *#blocks(source: Peer, from: number, signal: AbortSignal): AsyncGenerator<Omit<Read, "ready">> {
     const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal };
     for (let batch = 0; batch < BATCHES; batch++) {
       let got = 0;
       const request = BlocksRequest.serialize({ from: from + batch * BATCH, count: BATCH });
       for await (const frame of this.#deps.network.request(source, BLOCKS_PROTOCOL, request, options)) {
-        yield decode(CertifiedBlock, frame);
+        yield { block: decode(CertifiedBlock, frame), bytes: frame.length };
         got++;
       }
       if (got < BATCH) return;
     }
   }
+}
+
+/** The first of the queue, at least one: what has come so far, within the limits. */
+function takeGroup(queue: Read[]): Read[] {
+  let bytes = 0;
+  let count = 0;
+  for (const read of queue) {
+    bytes += read.bytes;
+    if (count === MAX_GROUP || (count > 0 && bytes > MAX_GROUP_BYTES)) break;
+    count++;
+  }
+  return queue.splice(0, count);
 }

@@ -8,7 +8,6 @@ import type { HeightContext } from "../block/context.ts";
 import { checkBlock, confirmBlock, type Derived } from "../block/derive.ts";
 import type { LearningInputs } from "../block/inputs.ts";
 import { type ResultSource, roundInput } from "../block/learn.ts";
-import { modelFromBytes } from "../round/model.ts";
 import type { EngineDeps } from "./types.ts";
 
 /** Waited before missing updates or payloads are asked for again. */
@@ -122,7 +121,7 @@ export class BlockPool {
     const blobs = await this.#collect(learning?.openings ?? []);
     if (this.#closed) return undefined;
     checkBlock(this.#ctx, block);
-    const source = await this.#compute(learning, blobs);
+    const source = await computed(this.#ctx, this.#deps, learning, blobs);
     return this.#closed ? undefined : confirmBlock(this.#ctx, block, source);
   }
 
@@ -162,44 +161,7 @@ export class BlockPool {
 
   /** The round of a block with that learning, computed wherever the node computes rounds. */
   async source(learning: LearningInputs | undefined): Promise<ResultSource> {
-    return this.#compute(learning, await this.#collect(learning?.openings ?? []));
-  }
-
-  /**
-   * The round of a final block from what is here, with nothing fetched; undefined where some of it is not. Whoever can compute the model
-   * must: after a power cut, the only one that stored it may be a node that serves nobody.
-   */
-  async sourceHere(learning: LearningInputs | undefined): Promise<ResultSource | undefined> {
-    const { task } = this.#ctx;
-    if (!learning || !task) return undefined;
-    const here = (root: Hash) => this.#deps.blobs.get(root).catch(() => undefined);
-    const model = await here(task.modelRoot);
-    if (!model) return undefined;
-    const blobs = new Map<string, Uint8Array>();
-    for (const { blobRoot } of [...learning.openings, ...task.recorded]) {
-      const bytes = await here(blobRoot);
-      if (!bytes) return undefined;
-      blobs.set(idKey(blobRoot), bytes);
-    }
-    const blob = (root: Hash) => blobs.get(idKey(root));
-    try {
-      return await this.#compute(learning, { from: "blobs", model: modelFromBytes(model), blob });
-    } catch (error) {
-      if (isPoflError(error)) throw error;
-      this.#deps.log.error({ err: error, height: this.#ctx.height }, "a final round could not be computed again");
-      return undefined;
-    }
-  }
-
-  async #compute(learning: LearningInputs | undefined, source: ResultSource): Promise<ResultSource> {
-    if (!learning || source.from !== "blobs") return source;
-    const input = roundInput(this.#ctx, learning, source);
-    try {
-      return { from: "outcome", outcome: await this.#deps.rounds.compute(input) };
-    } catch (cause) {
-      // Not the block's fault, whatever it is: it must not look like one that makes the block invalid.
-      throw new Error("the round could not be computed", { cause });
-    }
+    return computed(this.#ctx, this.#deps, learning, await this.#collect(learning?.openings ?? []));
   }
 
   #later(act: () => void): void {
@@ -214,5 +176,22 @@ export class BlockPool {
     this.#closed = true;
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
+  }
+}
+
+/** The round of a block with that learning from its blobs, computed wherever the node computes rounds; any other source as it is. */
+export async function computed(
+  ctx: HeightContext,
+  { rounds }: Pick<EngineDeps, "rounds">,
+  learning: LearningInputs | undefined,
+  source: ResultSource,
+): Promise<ResultSource> {
+  if (!learning || source.from !== "blobs") return source;
+  const input = roundInput(ctx, learning, source);
+  try {
+    return { from: "outcome", outcome: await rounds.compute(input) };
+  } catch (cause) {
+    // Not the block's fault, whatever it is: it must not look like one that makes the block invalid.
+    throw new Error("the round could not be computed", { cause });
   }
 }

@@ -1,6 +1,6 @@
 import { blobRoot } from "../../crypto/blob.ts";
 import { initialModel, storedCount } from "../../genesis/model.ts";
-import { blockId, type CertifiedBlock } from "../../types/block.ts";
+import type { CertifiedBlock } from "../../types/block.ts";
 import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
 import type { Evidence } from "../../types/evidence.ts";
 import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
@@ -8,15 +8,15 @@ import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
 import type { Bft } from "../bft/machine.ts";
 import { idKey } from "../bft/votes.ts";
-import { verifyCommit } from "../block/commit.ts";
 import { type Head, heightContext } from "../block/context.ts";
-import { type Derived, validateBlock } from "../block/derive.ts";
+import type { Derived } from "../block/derive.ts";
 import { decodeMessage, encodeMessage, type Message, type Status } from "../messages.ts";
 import { modelBytes, modelFromBytes } from "../round/model.ts";
 import { SignGuard } from "../signer.ts";
 import { endingOnDiskErrors } from "./disk.ts";
 import { EvidencePool } from "./evidence.ts";
 import { makeStatus, missingFrom } from "./exchange.ts";
+import { type Decided, decided, follow } from "./follow.ts";
 import { HeightRun } from "./height.ts";
 import { messageHeight, receive } from "./inbox.ts";
 import { OwnMessages } from "./own.ts";
@@ -124,7 +124,7 @@ export class Engine {
       model: () => this.model(),
       evidence: () => this.#evidence.forBlock(this.#head.state),
       onEvidence: (evidence) => this.#keep(evidence),
-      decided: (derived, commit) => this.#apply(derived, commit),
+      decided: (derived, commit) => this.#decide(derived, commit),
     });
   }
 
@@ -195,15 +195,20 @@ export class Engine {
     return !this.#stopped;
   }
 
-  /** A block decided here, or by others (`followed`). */
-  #apply(derived: Derived, commit: Commit, followed = false): void {
+  /** A block decided here. */
+  #decide(derived: Derived, commit: Commit): void {
+    const { height } = derived.block.header;
     if (this.#applying || this.#stopped) return;
-    if (this.#deps.allowed?.(derived.block.header.height, derived.id) === false) {
-      const { height } = derived.block.header;
+    if (this.#deps.allowed?.(height, derived.id) === false) {
       this.#deps.log.warn({ height }, "a block that was decided is not known to lie below the trusted one: not taken");
       return;
     }
-    this.#applying = this.#store(derived, commit)
+    this.#apply([decided(this.#run.ctx, derived, commit)], false);
+  }
+
+  /** Final blocks from the height in progress on, decided here or by others (`followed`). */
+  #apply(blocks: readonly Decided[], followed: boolean): void {
+    this.#applying = this.#store(blocks)
       .catch((error) => {
         this.#deps.fatal(error);
         this.#stopped = true;
@@ -214,30 +219,35 @@ export class Engine {
       });
   }
 
-  async #store(derived: Derived, commit: Commit): Promise<void> {
-    const { ctx } = this.#run;
-    const certified = { block: derived.block, commit };
-    const head: Head = {
-      height: ctx.height,
-      id: derived.id,
-      header: derived.block.header,
-      state: derived.state,
-      validators: ctx.validators,
-      commit,
-    };
-    if (derived.model) {
+  /** @param blocks only the last may have a model: see `follow` */
+  async #store(blocks: readonly Decided[]): Promise<void> {
+    const run = this.#run;
+    const [first, second] = blocks;
+    const last = blocks.at(-1);
+    if (!first || !last) return;
+    const { model } = last.derived;
+    if (model) {
       // The model is a file of its own; it is there before the block that names it.
-      const root = await this.#deps.blobs.put(modelBytes(derived.model));
-      this.#model = { root: idKey(root), value: Promise.resolve(derived.model) };
+      const root = await this.#deps.blobs.put(modelBytes(model));
+      this.#model = { root: idKey(root), value: Promise.resolve(model) };
     }
-    this.#run.mark("stored");
-    const timings = this.#run.timings();
-    await this.#deps.commit({ certified, receipts: derived.receipts, parent: this.#head.state, head, timings });
-    this.#run.compare(derived.block, commit, this.#lastVote);
-    this.#run.close();
-    this.#head = head;
-    this.#evidence.prune(head.state);
-    this.#lastVote = this.#run.bft;
+    run.mark("stored");
+    await this.#deps.commit(
+      blocks.map(({ derived: { block, receipts }, head }, i) => ({
+        certified: { block, commit: head.commit },
+        receipts,
+        parent: (blocks[i - 1]?.head ?? this.#head).state,
+        head,
+        timings: i === 0 ? run.timings() : undefined,
+      })),
+    );
+    run.compare(first.derived.block, first.head.commit, this.#lastVote);
+    if (second) run.compareParent(second.derived.block.lastCommit, run.bft);
+    run.close();
+    this.#head = last.head;
+    this.#evidence.prune(last.head.state);
+    // On the later ones nothing was received here.
+    this.#lastVote = second ? undefined : run.bft;
     this.#run = this.#newRun();
     // What was lost on the way, or came to a peer before it was at that height: until a block has it.
     this.#sendEvidence((frame) => this.#deps.net.broadcast(frame));
@@ -265,26 +275,28 @@ export class Engine {
   }
 
   /**
-   * Follows a block that others decided: everything is checked but the round result, for which the certificate stands where the updates
-   * are not here.
-   * Returns false if it is not of the next height (any more).
-   * @throws PoflError INVALID_BLOCK, BAD_COMMIT when it is forged
+   * Follows blocks that others decided, in order: those from the height in progress on are checked (follow.ts) and stored in one synced batch, and only
+   * then is any of them final here. Up to the first that can't be taken; returns how many were, which says nothing about the others: whoever has more
+   * asks for the height in progress again.
+   * @throws PoflError INVALID_BLOCK, BAD_COMMIT when one is forged, once those before it are stored
    */
-  async applyCertified({ block, commit }: CertifiedBlock): Promise<boolean> {
-    while (this.#applying) await this.#applying;
-    const { ctx } = this.#run;
-    if (this.#stopped || block.header.height !== ctx.height) return false;
-    if (this.#deps.allowed?.(ctx.height, blockId(block.header)) === false) return false;
-    verifyCommit(ctx.genesisHash, ctx.validators, ctx.height, blockId(block.header), commit);
-    const learning = block.learning[0];
-    const here = await this.#run.blocks.sourceHere(learning);
-    // The height may have been decided here meanwhile.
-    while (this.#applying) await this.#applying;
-    if (this.#stopped || ctx !== this.#run.ctx) return false;
-    const derived = validateBlock(ctx, block, here ?? { from: "certificate", result: learning?.result });
-    this.#apply(derived, commit, true);
-    await this.#applying;
-    return true;
+  async applyCertified(blocks: readonly CertifiedBlock[]): Promise<number> {
+    for (;;) {
+      while (this.#applying) await this.#applying;
+      const { ctx } = this.#run;
+      const next = blocks.findIndex(({ block }) => block.header.height === ctx.height);
+      if (this.#stopped || next < 0) return 0;
+      const over = () => this.#stopped || this.#applying !== undefined || ctx !== this.#run.ctx;
+      const { good, failure } = await follow(ctx, blocks.slice(next), this.#deps, over);
+      // The height may have been decided here meanwhile: then what was derived is not needed, and the blocks after it are looked at again.
+      if (over()) continue;
+      if (good.length > 0) {
+        this.#apply(good, true);
+        await this.#applying;
+      }
+      if (failure) throw failure.error;
+      return this.#head.height - ctx.parent.height;
+    }
   }
 
   /** The active task's model before the height in progress: computed, stored, or pulled from peers by its root. */
@@ -416,7 +428,7 @@ export class Engine {
 
   async #onFinal(peer: string, certified: CertifiedBlock): Promise<void> {
     try {
-      await this.applyCertified(certified);
+      await this.applyCertified([certified]);
     } catch (error) {
       const bad = isPoflError(error, "INVALID_BLOCK") || isPoflError(error, "BAD_COMMIT");
       this.#deps.net.report(peer, bad ? "reject" : "ignore", errorText(error));

@@ -344,9 +344,13 @@ export class HeightRun {
    */
   compare({ learning, lastCommit }: Block, commit: Commit, parent: Bft | undefined): void {
     for (const vote of precommitsOf(commit)) this.#maybe(this.bft.offence(vote));
-    for (const vote of parent ? precommitsOf(lastCommit) : [])
-      this.#maybe(parent?.offence(vote), parent?.config.validators);
+    if (parent) this.compareParent(lastCommit, parent);
     for (const part of learning) this.learning?.session.offences(part).forEach((offence) => this.#maybe(offence));
+  }
+
+  /** Compares the certificate that a final block carries with the vote on its parent. */
+  compareParent(lastCommit: Commit, parent: Bft): void {
+    for (const vote of precommitsOf(lastCommit)) this.#maybe(parent.offence(vote), parent.config.validators);
   }
 
   #maybe(offence: Offence | undefined, validators?: readonly Validator[]): void {

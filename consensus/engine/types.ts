@@ -31,8 +31,11 @@ export type EngineDeps = {
   readonly vrf?: VrfVerify;
   /** Transactions for the next block, in an order that the state machine accepts. */
   readonly pickTxs: () => Tx[];
-  /** Stores a final block in one synced batch; after it resolves the block is never lost. */
-  readonly commit: (applied: Applied) => Promise<void>;
+  /**
+   * Stores final blocks, one or several in order, in one synced batch: all of them or, when it rejects, none. After it resolves none is ever
+   * lost, and not before it resolves anybody is told of them.
+   */
+  readonly commit: (applied: readonly Applied[]) => Promise<void>;
   /** A final block by height, for a peer that is one behind. */
   readonly certified: (height: number) => Promise<CertifiedBlock | undefined>;
   /** Whether a block may be taken for final here: below a trusted one only those are that lead to it. Left out: all may. */

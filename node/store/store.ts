@@ -14,6 +14,7 @@ import { bytesEqual, decode, type Hash, toHex, ZERO_HASH } from "../../types/pri
 import type { Commit } from "../../types/vote.ts";
 import type { State, StateChanges } from "../../vm/state.ts";
 import { LIST_NAMES } from "../../vm/view.ts";
+import { appendPuts, blockPuts, type FinalBlock } from "./append.ts";
 import { type Database, databaseError } from "./database.ts";
 import { findHoles, type Hole, holeError, readHeader, type StoredHead, type WalkPoint } from "./holes.ts";
 import { LAYOUT_VERSION, LOST_RECEIPTS, layout } from "./layout.ts";
@@ -67,6 +68,8 @@ export interface Store {
     changes: StateChanges,
     validators: readonly Validator[],
   ): Promise<void>;
+  /** Blocks after the head, in order, as `append`: all in one synced batch, so that after a crash all are there or none. */
+  appendAll(blocks: readonly FinalBlock[]): Promise<void>;
   /**
    * Begins an empty store with a block, the state after it, and the validator sets from their heights on, all verified; in one synced batch. What was
    * before the block is unknown then, and so are its receipts.
@@ -255,39 +258,20 @@ class LevelStore implements Store {
     return undefined;
   }
 
-  async append(
+  append(
     certified: CertifiedBlock,
     receipts: readonly Receipt[],
     changes: StateChanges,
     validators: readonly Validator[],
   ): Promise<void> {
-    const { header } = certified.block;
-    const id = blockId(header);
-    const { height } = header;
-    const follows = height === 1 || bytesEqual(header.parent, this.#head.id);
-    if (height !== this.#head.height + 1 || !follows || !bytesEqual(certified.commit.blockId, id)) {
-      throw new PoflError("NOT_NEXT", `block ${height} does not follow the stored head ${this.#head.height}`);
-    }
-    if (receipts.length !== certified.block.txs.length) {
-      throw new PoflError(
-        "NOT_NEXT",
-        `block ${height} has ${certified.block.txs.length} transactions, ${receipts.length} receipts`,
-      );
-    }
-    const head = { height, id };
-    const puts = blockPuts(certified, id);
-    puts.push([layout.receipts(height), ReceiptList.serialize([...receipts])], [layout.singles, changes.singles]);
-    for (const table of LIST_NAMES) {
-      for (const { index, bytes } of changes.lists[table]) puts.push([layout.record(table, index), bytes]);
-    }
-    const root = toHex(header.validatorsRoot);
-    if (root !== this.#validatorsRoot) {
-      puts.push([layout.validators(height), ValidatorSet.serialize([...validators])]);
-    }
-    puts.push([layout.head, headBytes(head)]);
+    return this.appendAll([{ certified, receipts, changes, validators }]);
+  }
+
+  async appendAll(blocks: readonly FinalBlock[]): Promise<void> {
+    const { puts, tip } = appendPuts({ head: this.#head, validatorsRoot: this.#validatorsRoot }, blocks);
     await this.#disk.write(puts);
-    this.#head = head;
-    this.#validatorsRoot = root;
+    this.#head = tip.head;
+    this.#validatorsRoot = tip.validatorsRoot;
   }
 
   async restore(snapshot: Snapshot): Promise<void> {
@@ -360,19 +344,4 @@ class LevelStore implements Store {
     const bytes = await this.#disk.get(key);
     return bytes && read(bytes);
   }
-}
-
-function blockPuts(certified: CertifiedBlock, id: Hash): Put[] {
-  const { header, txs } = certified.block;
-  const puts: Put[] = [
-    [layout.block(header.height), CertifiedBlock.serialize(certified)],
-    [layout.id(id), headBytes({ height: header.height, id }).subarray(0, 8)],
-  ];
-  txs.forEach((tx, index) => {
-    const place = Buffer.alloc(12);
-    place.writeBigUInt64BE(BigInt(header.height));
-    place.writeUInt32BE(index, 8);
-    puts.push([layout.tx(txId(tx.body)), place]);
-  });
-  return puts;
 }

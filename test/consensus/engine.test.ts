@@ -182,7 +182,7 @@ test("a forged block is refused: bad certificate, changed content, wrong set", a
   assert.ok(good);
   const refused = async (what: string, forged: typeof good, code: string) => {
     try {
-      await engine.applyCertified(forged);
+      await engine.applyCertified([forged]);
       assert.unreachable(what);
     } catch (error) {
       assert.ok(isPoflError(error, code), `${what}: ${error}`);
@@ -201,7 +201,7 @@ test("a forged block is refused: bad certificate, changed content, wrong set", a
     { ...good, block: { ...good.block, learning } },
     "INVALID_BLOCK",
   );
-  assert.ok(await engine.applyCertified(good));
+  assert.is(await engine.applyCertified([good]), 1);
   assert.is(world.height("d"), 1);
 });
 

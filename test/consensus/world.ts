@@ -332,8 +332,8 @@ export class World {
       pickTxs: () => this.mempool.filter((tx) => this.picks(name, tx)),
       commit: async (applied) => {
         if (!alive()) throw new Error("the node is dead");
-        disk.blocks.push(applied);
-        for (const tx of applied.certified.block.txs) {
+        disk.blocks.push(...applied);
+        for (const tx of applied.flatMap(({ certified }) => certified.block.txs)) {
           const i = this.mempool.findIndex((t) => Buffer.compare(t.signature, tx.signature) === 0);
           if (i >= 0) this.mempool.splice(i, 1);
         }
@@ -365,7 +365,7 @@ export class World {
     const engine = this.engines.get(name);
     for (;;) {
       const block = engine && this.certified(peer, engine.head.height + 1);
-      if (!engine || !block || !(await engine.applyCertified(block))) return;
+      if (!engine || !block || (await engine.applyCertified([block])) === 0) return;
     }
   }
 }

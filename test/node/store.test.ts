@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import { MemoryLevel } from "memory-level";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { FinalBlock } from "../../node/store/append.ts";
 import { type Database, ENCODINGS, openDatabase } from "../../node/store/database.ts";
 import { layout } from "../../node/store/layout.ts";
 import { openStore, type Store, type StoreOptions } from "../../node/store/store.ts";
@@ -77,7 +78,27 @@ async function complies(reopen: () => Promise<Database>): Promise<void> {
 
   store = await open(await reopen());
   assert.equal(store.head(), { height: 5, id: five.id });
-  await grow(store, links.slice(5));
+  // Several at once: all or, when one of them does not follow, none.
+  const blocks = links.map(({ certified, receipts, state }) => ({
+    certified,
+    receipts,
+    changes: state.changes(),
+    validators: [],
+  }));
+  const [b6, b7, b8] = [5, 6, 7].map((i) => blocks[i] as FinalBlock) as [FinalBlock, FinalBlock, FinalBlock];
+  for (const [id, wrong] of Object.entries({
+    gap: [b6, b8],
+    again: [b6, b7, b7],
+    receipts: [b6, { ...b7, receipts: [] }],
+  })) {
+    await rejects(store.appendAll(wrong), "NOT_NEXT", id);
+    assert.is(store.head().height, 5);
+    assert.is(await store.block(6), undefined);
+  }
+  await store.appendAll([b6, b7, b8]);
+  assert.equal((await store.loadState()).root(), (links[7] as Link).state.root());
+  await grow(store, links.slice(8, 10));
+  await store.appendAll(blocks.slice(10));
   const state = await store.loadState();
   assert.equal(state.root(), (links[11] as Link).state.root());
   for (const { certified, receipts, id } of links) {

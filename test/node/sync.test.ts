@@ -1,8 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { computeRound, type RoundInput } from "../../consensus/round/compute.ts";
 import { Sync } from "../../node/sync.ts";
 import type { Network, RequestHandler } from "../../p2p/types.ts";
 import { CertifiedBlock } from "../../types/block.ts";
+import { toHex } from "../../types/primitives.ts";
 import { TASK, testGenesis, World } from "../consensus/world.ts";
 
 const NAMES = ["a", "b", "c", "d"];
@@ -73,6 +75,51 @@ test("certificates of too little power, of another height and of another block a
     assert.is(world.height("d"), 0, id);
     assert.equal(reports, ["liar reject"], id);
     await sync.stop();
+  }
+});
+
+test("what has come is applied together, within the limits, and each round that can be computed is, though it begins with the model of the one before", async () => {
+  for (const whole of [false, true]) {
+    let computed = 0;
+    const genesis = testGenesis(NAMES, TASK);
+    const compute = async (input: RoundInput) => {
+      computed++;
+      return computeRound(input);
+    };
+    const counting = (name: string) => (name === "d" ? { compute } : undefined);
+    const world = new World({ names: NAMES, genesis, seed: 9, rounds: counting });
+    for (const name of ["a", "b", "c"]) world.start(name);
+    assert.ok(await world.run(120_000, () => world.height("a") >= 8));
+    world.cut.add("d");
+    // All updates, and the first model: the later ones follow.
+    const models = new Set(world.disks.get("a")!.blocks.map(({ head }) => toHex(head.header!.modelRoot)));
+    for (const [root, bytes] of world.disks.get("a")!.blobs)
+      if (whole && !models.has(root)) world.disks.get("d")!.blobs.set(root, bytes);
+    const engine = world.start("d");
+    const groups: number[] = [];
+    const apply = engine.applyCertified.bind(engine);
+    engine.applyCertified = async (blocks) => {
+      const taken = await apply(blocks);
+      if (taken > 0) groups.push(taken);
+      return taken;
+    };
+    const { sync } = syncOf(world, { a: (b) => b });
+    sync.claim("a", 8);
+    assert.ok(await world.run(60_000, () => world.height("d") >= 8 && !sync.catchingUp));
+    await sync.stop();
+    assert.is(
+      groups.reduce((a, b) => a + b, 0),
+      8,
+    );
+    assert.is(computed, whole ? 8 : 0);
+    if (whole)
+      assert.ok(
+        groups.every((n) => n === 1),
+        "a model is in its file before anybody needs it",
+      );
+    else assert.ok(groups.length < 8, `groups of ${groups}`);
+    const { modelRoot } = engine.head.header!;
+    assert.is(world.disks.get("d")!.blobs.has(toHex(modelRoot)), whole);
   }
 });
 

@@ -229,23 +229,30 @@ export class SimNode {
   }
 
   /** One synced batch; the machine may lose power before it or after it, and messages come in meanwhile. */
-  async #commit(life: Life, applied: Applied, setState: (state: State) => void): Promise<void> {
-    const { certified, receipts, head } = applied;
+  async #commit(life: Life, blocks: readonly Applied[], setState: (state: State) => void): Promise<void> {
     const never = new Promise<void>(() => {});
-    this.#world.onDecided(this, applied);
+    const last = blocks.at(-1) as Applied;
+    for (const applied of blocks) this.#world.onDecided(this, applied);
     await this.#pause(this.#world.params.storeMs);
     if (life.dead || !this.#effect()) return never;
     try {
-      await life.store.append(certified, receipts, head.state.changes(), head.validators);
+      await life.store.appendAll(
+        blocks.map(({ certified, receipts, head: { state, validators } }) => ({
+          certified,
+          receipts,
+          changes: state.changes(),
+          validators,
+        })),
+      );
     } catch (error) {
       this.#world.broken(this, `storing failed: ${(error as Error).stack}`);
       return never;
     }
-    this.#world.watch.stored(this, applied);
+    this.#world.watch.stored(this, last);
     await this.#pause(this.#world.params.storeMs);
     if (life.dead || !this.#effect()) return never;
-    setState(head.state);
-    life.mempool.onBlock(certified.block.txs);
+    setState(last.head.state);
+    for (const { certified } of blocks) life.mempool.onBlock(certified.block.txs);
   }
 
   #pause(mean: number): Promise<void> {

@@ -242,7 +242,13 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "any-certificate",
     what: "a block that others say is final is believed",
-    edits: [engine("verifyCommit(ctx.genesisHash, ctx.validators, ctx.height, blockId(block.header), commit);", "")],
+    edits: [
+      {
+        file: "consensus/engine/follow.js",
+        find: "verifyCommit(ctx.genesisHash, ctx.validators, ctx.height, id, commit);",
+        replace: "",
+      },
+    ],
   },
   {
     name: "certificate-counts-twice",
@@ -267,7 +273,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "stores-late",
     what: "the next height begins before the block is stored",
-    edits: [engine("await this.#deps.commit({", "void this.#deps.commit({")],
+    edits: [engine("await this.#deps.commit(", "void this.#deps.commit(")],
   },
   {
     name: "clock-in-block",

@@ -9,6 +9,7 @@ import { type Database, ENCODINGS } from "../../../node/store/database.ts";
 import { diskError } from "../../../node/store/disk.ts";
 import { type Journal, openJournal } from "../../../node/store/journal.ts";
 import { openStore, type Store } from "../../../node/store/store.ts";
+import type { CertifiedBlock } from "../../../types/block.ts";
 import { toHex } from "../../../types/primitives.ts";
 import { State } from "../../../vm/state.ts";
 import { fakeTrainer, testKeys } from "../../consensus/world.ts";
@@ -217,10 +218,17 @@ export class Machine {
       rounds: { compute: async (input) => computeRound(input) },
       // A restart forgets what waits in memory: whoever builds anew builds something else.
       pickTxs: () => (this.lives === 1 ? [world.transfer(life.engine.head.state)] : []),
-      commit: async ({ certified, receipts, head }) => {
-        await life.store.append(certified, receipts, head.state.changes(), head.validators);
+      commit: async (blocks) => {
+        await life.store.appendAll(
+          blocks.map(({ certified, receipts, head: { state, validators } }) => ({
+            certified,
+            receipts,
+            changes: state.changes(),
+            validators,
+          })),
+        );
         if (life.dead) return new Promise(() => {});
-        world.stored(this, head);
+        for (const { head } of blocks) world.stored(this, head);
       },
       certified: (height) => life.store.certified(height),
       behind: (peer, height) => {
@@ -231,12 +239,18 @@ export class Machine {
     };
   }
 
-  /** The node's sync in small: certified blocks in order from the peer. */
+  /** The node's sync in small: certified blocks in order from the peer, all that it has at a time. */
   async #catchUp(life: Life, peer: string): Promise<void> {
     for (;;) {
-      if (life.dead) return;
-      const block = await this.#world.machine(peer).life?.store.certified(life.engine.head.height + 1);
-      if (life.dead || !block || !(await life.engine.applyCertified(block))) return;
+      const blocks: CertifiedBlock[] = [];
+      for (;;) {
+        if (life.dead) return;
+        const height = life.engine.head.height + 1 + blocks.length;
+        const block = await this.#world.machine(peer).life?.store.certified(height);
+        if (!block) break;
+        blocks.push(block);
+      }
+      if (life.dead || (await life.engine.applyCertified(blocks)) === 0) return;
     }
   }
 }
