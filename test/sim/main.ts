@@ -24,8 +24,11 @@ const { values, positionals } = parseArgs({
   },
 });
 const jobs = Math.max(1, Number(values.jobs));
-/** Of a worker: frames and states live for an event or two, and should die before they are copied. In MiB. */
-const YOUNG_SPACE = 64;
+/**
+ * Of a worker's memory: frames and states live for an event or two, and should die before they are copied, hence the 64 MiB; and as there is
+ * a worker for each core, no threads beside them that collect.
+ */
+const MEMORY = ["--max-semi-space-size=64", "--single-threaded-gc"];
 /** Seeds that a worker takes at a time. */
 const BATCH = 20;
 /** A planted bug that this many seeds don't show has survived. */
@@ -49,7 +52,7 @@ async function campaign(job: Job, from: number, seeds: number, workers: number):
   const one = async () => {
     const child = fork(join(import.meta.dirname, "worker.js"), [JSON.stringify(job)], {
       stdio: "inherit",
-      execArgv: [`--max-semi-space-size=${YOUNG_SPACE}`],
+      execArgv: MEMORY,
     });
     try {
       await message(child);
