@@ -117,10 +117,15 @@ export function bodyRoots(
   return {
     txRoot: TxList.hashTreeRoot(block.txs),
     attestationRoot: learning ? LearningInputs.hashTreeRoot(learning) : new Uint8Array(32),
-    resultRoot: learning ? RoundResult.hashTreeRoot(learning.result) : new Uint8Array(32),
+    resultRoot: resultRoot(block),
     evidenceRoot: EvidenceList.hashTreeRoot(block.evidence),
     lastCommitRoot: Commit.hashTreeRoot(block.lastCommit),
   };
+}
+
+/** Of `bodyRoots`, the one of what was computed. */
+export function resultRoot({ learning }: Pick<Block, "learning">): Hash {
+  return learning[0] ? RoundResult.hashTreeRoot(learning[0].result) : new Uint8Array(32);
 }
 
 /** The signed inputs of the learning, without the result. */

@@ -5,6 +5,7 @@ import {
   blockId,
   bodyRoots,
   type Receipt,
+  resultRoot,
   type Validator,
   ValidatorSet,
 } from "../../types/block.ts";
@@ -156,7 +157,7 @@ export function checkBlock(ctx: HeightContext, block: Block): void {
   const learning = block.learning[0];
   if (learning) checkLearning(ctx, learning);
   // What is derived has the right result anyway; a body that says another must not be passed on.
-  if (!bytesEqual(bodyRoots(block).resultRoot, header.resultRoot)) invalid("its round result is not the header's");
+  if (!bytesEqual(resultRoot(block), header.resultRoot)) invalid("its round result is not the header's");
   checkNoLearning(ctx, block);
 }
 
