@@ -9,6 +9,9 @@ export type Job = {
   readonly heights?: number;
 };
 
+/** What a worker is told: its processes' signatures and planted bug are as the job says. */
+export type Task = { readonly job: Job; readonly from: number; readonly howMany: number };
+
 export type Violation = {
   readonly seed: number;
   readonly what: string;

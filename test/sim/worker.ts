@@ -1,21 +1,21 @@
 import { install } from "./install.ts";
 import { PLANTS } from "./plants.ts";
-import { type Batch, count, emptySum, type Job, type Violation } from "./report.ts";
+import { type Batch, count, emptySum, type Job, type Task, type Violation } from "./report.ts";
 
 /** A process that runs seeds for `main.ts`: it is told from where and how many, and answers with sums and violations. */
 
 const TRACE_LINES = 150;
 
-const job = JSON.parse(process.argv[2] as string) as Job;
-const plant = PLANTS.find((p) => p.name === job.plant);
-install({ keyed: job.keyed, edits: plant?.edits ?? [] });
+const program = JSON.parse(process.argv[2] as string) as Pick<Job, "keyed" | "plant">;
+const plant = PLANTS.find((p) => p.name === program.plant);
+install({ keyed: program.keyed, edits: plant?.edits ?? [] });
 const { runSeed } = await import("./run.js");
-const wanted = { ...(job.n !== undefined && { n: job.n }), ...(job.heights !== undefined && { heights: job.heights }) };
 
 /** Refused messages and transactions are errors by the thousand, and where they were thrown is not read unless a seed fails. */
 const STACK = Error.stackTraceLimit;
 
-async function run(from: number, howMany: number): Promise<Batch> {
+async function run({ job: { n, heights }, from, howMany }: Task): Promise<Batch> {
+  const wanted = { ...(n !== undefined && { n }), ...(heights !== undefined && { heights }) };
   const sum = emptySum();
   const violations: Violation[] = [];
   const before = process.cpuUsage();
@@ -45,12 +45,13 @@ async function run(from: number, howMany: number): Promise<Batch> {
   return { sum, violations };
 }
 
-process.on("message", ({ from, howMany }: { from: number; howMany: number }) => {
-  run(from, howMany).then(
+process.on("message", (task: Task) => {
+  run(task).then(
     (batch) => process.send?.(batch),
     (error) => {
       // A simulation that breaks is no result.
-      console.error(`seeds ${from} to ${from + howMany - 1} of ${process.argv[2]}: ${(error as Error).stack}`);
+      const { job, from, howMany } = task;
+      console.error(`seeds ${from} to ${from + howMany - 1} of ${JSON.stringify(job)}: ${(error as Error).stack}`);
       process.exit(2);
     },
   );
