@@ -1,18 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { join } from "node:path";
 import type { Logger } from "pino";
-import { genesisHead, type Head } from "../consensus/block/context.ts";
 import { Engine } from "../consensus/engine/engine.ts";
 import type { Applied, EngineDeps, EngineLog, EngineNet } from "../consensus/engine/types.ts";
-import { taggedHash } from "../crypto/hash.ts";
-import { createLearningService, type LearningService } from "../learning/service.ts";
 import { createNetwork } from "../p2p/network.ts";
 import type { Network } from "../p2p/types.ts";
 import { errorText, isPoflError } from "../types/errors.ts";
 import { toHex } from "../types/primitives.ts";
 import { isDistinct } from "../types/round.ts";
-import { State } from "../vm/state.ts";
 import { misbehaving } from "./attacks.ts";
 import type { Config } from "./config.ts";
 import { nodeContext } from "./context.ts";
@@ -20,8 +15,6 @@ import type { Custody } from "./custodian/custody.ts";
 import { openCustody } from "./custodian/open.ts";
 import { Events } from "./events.ts";
 import type { Home } from "./home.ts";
-import { type JournalName, openHomeJournal } from "./journals.ts";
-import { compareWithLastStart } from "./laststart.ts";
 import { createLogger } from "./logger.ts";
 import { createMempool, type Mempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
@@ -35,11 +28,11 @@ import { parseCheckpoint } from "./snapshots/checkpoint.ts";
 import { Joining } from "./snapshots/joining.ts";
 import { Snapshots } from "./snapshots/serve.ts";
 import { checkStored, TrustedPath } from "./snapshots/trusted.ts";
-import { type BlobStore, openBlobStore } from "./store/blobs.ts";
-import { damagedFile, openDatabase } from "./store/database.ts";
-import { withRecent } from "./store/recent.ts";
-import { openStore, type Store } from "./store/store.ts";
+import type { BlobStore } from "./store/blobs.ts";
+import type { Store } from "./store/store.ts";
+import { type Opened, openStored } from "./stored.ts";
 import { Sync } from "./sync.ts";
+import { openTrainer } from "./trainer.ts";
 import { TxGate } from "./txgate.ts";
 import { VrfAhead } from "./vrf/ahead.ts";
 
@@ -48,8 +41,6 @@ import { VrfAhead } from "./vrf/ahead.ts";
 /** For one blob from all peers together; the height in progress may be over before. */
 const FETCH_TIMEOUT_MS = 20_000;
 
-/** Updates and models kept in memory besides on disk. */
-const RECENT_BLOB_BYTES = 64 * 1024 * 1024;
 /** A height has one block to judge, rarely two. */
 const ROUND_THREADS = 1;
 /** Distinct reasons for refusals that are counted. */
@@ -149,8 +140,6 @@ export async function startNode({ home, config, log: given }: NodeOptions): Prom
   return { stop, closed: ended.promise };
 }
 
-type Opened = <T>(name: string, part: T, close: (part: T) => unknown) => T;
-
 async function open(
   { home, config, log }: Required<NodeOptions>,
   opened: Opened,
@@ -159,33 +148,15 @@ async function open(
   const { genesis, genesisHash, paths } = home;
   const events = new Events();
 
-  const store = opened(
-    "the store",
-    await openHomeStore(home, (damage) => log.warn(damagedFile(paths.chain, damage))),
-    (s) => s.close(),
-  );
-  for (const change of compareWithLastStart(home, config)) log.warn(change);
-  const stored = openBlobStore(paths.blobs, (path) =>
-    log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
-  );
-  const blobs = withRecent(stored, RECENT_BLOB_BYTES);
-  const journal = (name: string, file: JournalName) => {
-    const path = join(paths.data, file);
-    const j = opened(name, openHomeJournal(paths.data, file), (open) => open.close());
-    if (j.tornBytes > 0) log.warn({ path, bytes: j.tornBytes }, "cut off what a crash left unfinished");
-    return j;
-  };
-  const signer = journal("the signer state", "signer.state");
-  const wal = journal("the consensus log", "consensus.wal");
+  const { store, blobs, signer, wal, sessions, head } = await openStored({ home, config, log }, opened);
   const retention = new Retention(store, blobs, genesis.consensus.retentionHeights);
-  const head = await loadHead(store, home);
   let state = head.state;
   const checkpoint = parseCheckpoint(config.sync.trusted);
   if (checkpoint) await checkStored(store, checkpoint, paths.chain);
   const trusted = new TrustedPath(checkpoint);
   const snapshots = new Snapshots(store, genesis, head);
 
-  const trainer = await openLearning(home, config, log);
+  const trainer = await openTrainer(home, config, log);
   if (trainer) opened("learning", trainer, (t) => t.close());
 
   const rounds = opened(
@@ -367,8 +338,7 @@ async function open(
   opened("sync", sync, (s) => s.stop());
   opened("refilling", refill, (r) => r.stop());
   let custody: Custody | undefined;
-  if (home.custodian) {
-    const sessions = journal("the custodian's sessions", "custodian.sessions");
+  if (home.custodian && sessions) {
     const given = { home, keys: home.custodian, state: () => state, network, mempool, gate, sync, events, sessions };
     const custodyLog = log.child({ module: "custodian" });
     ({ custody } = opened("the custodian", await openCustody({ ...given, log: custodyLog }), (c) => c.stop()));
@@ -376,53 +346,6 @@ async function open(
   await network.start();
   refill.start();
   return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, custody, rejected };
-}
-
-async function openHomeStore({ paths, genesis, genesisHash }: Home, warn: (damage: string) => void): Promise<Store> {
-  const db = await openDatabase(paths.chain, warn);
-  return openStore(db, {
-    genesisHash,
-    genesisState: () => State.genesis(genesis),
-    path: paths.chain,
-    acceptHoles: true,
-  });
-}
-
-/** The last final block, from the store. */
-async function loadHead(store: Store, { genesisHash }: Home): Promise<Head> {
-  const { height, id } = store.head();
-  const state = await store.loadState();
-  if (height === 0) return genesisHead(genesisHash, state);
-  const certified = await store.certified(height);
-  const validators = await store.validators(height);
-  if (!certified || !validators) throw new Error(`the store has no block ${height}, though it is its head`);
-  return { height, id, header: certified.block.header, state, validators, commit: certified.commit };
-}
-
-/** The trainer of this hospital's data; undefined for a node without data, which validates only. */
-async function openLearning(home: Home, config: Config, log: Logger): Promise<LearningService | undefined> {
-  const { data, split, seed, attack, accomplices } = config.learning;
-  if (data === "") return undefined;
-  const inHome = (path: string) => (isAbsolute(path) ? path : resolve(home.paths.dir, path));
-  const file = inHome(data);
-  const task = home.genesis.task?.spec;
-  const named = typeof task?.split === "string" ? join(dirname(file), task.split) : undefined;
-  const splitFile = split !== "" ? inHome(split) : named && existsSync(named) ? named : undefined;
-  const child = log.child({ module: "learning" });
-  if (attack !== "") child.warn({ attack }, "this node is set to misbehave: [learning] attack is for tests");
-  return createLearningService({
-    file,
-    splitFile,
-    // It must differ between miners, and be secret: whoever knew it could take the noise out of votes and metrics.
-    seed: seed !== "" ? seed : toHex(taggedHash("pofl/learning-seed/1", home.keys.account.secret)),
-    ...(attack !== "" && {
-      attack,
-      accomplices: accomplices.map(Number),
-      participants: home.genesis.validators.length,
-    }),
-    ...(task && { task }),
-    log: (line) => child.info(line),
-  });
 }
 
 function logBlock(log: Logger, { head, certified, timings }: Applied): void {
