@@ -70,7 +70,7 @@ export class Engine {
       const lost = { head: head.height, was };
       deps.log.warn(
         lost,
-        `the database ends at height ${head.height}, though this node was at ${was}: it catches up from peers before it votes again. If nobody put an older copy there, mistrust the disk`,
+        `the database ends at height ${head.height} (data/chain), though this node was at ${was}: it catches up from peers before it votes again. If nobody put an older copy there, mistrust the disk`,
       );
     }
     this.#own = deps.keys

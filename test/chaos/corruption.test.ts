@@ -9,9 +9,10 @@ import { COUNTS, corrupt, judge } from "./corruption/run.ts";
 const KINDS = Object.keys(COUNTS) as Kind[];
 
 test("every kind of file changed some times: said with file and remedy, made good, or without meaning", async () => {
-  const outcome = await corrupt(Object.fromEntries(KINDS.map((kind) => [kind, 8])), 7);
+  const outcome = await corrupt(Object.fromEntries(KINDS.map((kind) => [kind, 8])), 7, 8);
   assert.equal(outcome.undetected, []);
   assert.is(outcome.total, 8 * KINDS.length);
+  assert.ok(outcome.whole >= 8);
   for (const [kind, row] of outcome.table) assert.ok(row.detected + row["made good"] > 0, kind);
 });
 

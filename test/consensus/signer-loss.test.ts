@@ -73,7 +73,7 @@ test("a database that ends below the consensus log is said, with both heights", 
   const ends = disk.blocks.length;
   world.start("a");
   assert.ok(
-    world.warnings.some((w) => w.includes(`ends at height ${ends}, though this node was at`)),
+    world.warnings.some((w) => w.includes(`ends at height ${ends} (data/chain), though this node was at`)),
     world.warnings.join(),
   );
   assert.ok(await world.run(60_000, () => world.height("a") >= 5));

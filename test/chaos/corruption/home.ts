@@ -12,7 +12,8 @@ import { compareWithLastStart } from "../../../node/laststart.ts";
 import { placeName } from "../../../node/records/files.ts";
 import { openDatabase } from "../../../node/store/database.ts";
 import { openJournal } from "../../../node/store/journal.ts";
-import type { CrashLog, World } from "../../consensus/world.ts";
+import { toHex } from "../../../types/primitives.ts";
+import { type CrashLog, testKeys, type World } from "../../consensus/world.ts";
 import { grownWorld, openGrown } from "../../node/grown.ts";
 import { Chance } from "../../sim/clock.ts";
 
@@ -57,8 +58,17 @@ export async function makeHome(dir: string): Promise<Template> {
   // Into the next height, so that something is signed for which the height is not over.
   await world.run(430, () => false);
   const chance = new Chance(5);
-  const { paths } = await createHome(dir, { node: { moniker: "north" } });
+  const { paths } = await createHome(dir, {
+    node: { moniker: "north" },
+    p2p: { listen: "/ip4/127.0.0.1/tcp/0" },
+    rpc: { listen: "127.0.0.1:0" },
+    metrics: { listen: "" },
+  });
   writeGenesis(paths, world.genesis);
+  // Of the machine whose disk this is: another's keys would not repeat what it has signed.
+  const hex = (of: "secret" | "publicKey") =>
+    Object.fromEntries(Object.entries(testKeys("a")).map(([name, pair]) => [name, toHex(pair[of])]));
+  writeFileSync(paths.validatorKey, `${JSON.stringify({ ...hex("secret"), publicKeys: hex("publicKey") }, null, 2)}\n`);
   await createCustodianKey(paths);
   writeFileSync(
     join(dir, "config", SEALED),

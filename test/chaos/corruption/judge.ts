@@ -1,23 +1,21 @@
 import { basename, join } from "node:path";
+import type { Logger } from "pino";
 import { Wal } from "../../../consensus/engine/wal.ts";
 import { SignGuard, SLOT_KINDS } from "../../../consensus/signer.ts";
 import { joinSidecar } from "../../../crypto/record.ts";
-import { loadConfig } from "../../../node/config.ts";
+import { type Config, loadConfig } from "../../../node/config.ts";
 import { Holdings } from "../../../node/custodian/holdings.ts";
 import { openVault } from "../../../node/custodian/vault.ts";
-import { homePaths, openHome } from "../../../node/home.ts";
-import { openHomeJournal } from "../../../node/journals.ts";
+import { type Home, homePaths, openHome } from "../../../node/home.ts";
 import { readAccountKey, readCustodianKey, readValidatorKey } from "../../../node/keyfiles.ts";
-import { compareWithLastStart } from "../../../node/laststart.ts";
 import { RecordFiles } from "../../../node/records/files.ts";
 import { openBlobStore } from "../../../node/store/blobs.ts";
 import { checkRecords } from "../../../node/store/check.ts";
-import { damagedFile, openDatabase } from "../../../node/store/database.ts";
-import type { Journal } from "../../../node/store/journal.ts";
+import { openDatabase } from "../../../node/store/database.ts";
 import { Records } from "../../../node/store/records.ts";
+import { openStored, type Stored } from "../../../node/stored.ts";
 import { isPoflError } from "../../../types/errors.ts";
 import { fromHex, toHex } from "../../../types/primitives.ts";
-import { openGrown } from "../../node/grown.ts";
 import type { Kind, Template } from "./home.ts";
 import { PASSWORD, SEALED } from "./home.ts";
 
@@ -45,85 +43,75 @@ export async function look(kind: Kind, home: Template, dir: string, file: string
 const json = (value: unknown) =>
   JSON.stringify(value, (_, v) => (typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array ? toHex(v) : v));
 
-/** As `pofl start` reads what is in config/. */
-async function settings({ world }: Template, dir: string): Promise<Seen> {
-  const paths = homePaths(dir);
-  const config = loadConfig(paths.config, {});
-  const home = await openHome(dir);
-  if (toHex(home.genesisHash) !== toHex(world.hash)) {
-    const db = await openDatabase(paths.chain);
-    await openGrown(world, db, { genesisHash: home.genesisHash, path: paths.chain }).finally(() => db.close());
-  }
-  const { genesis, keys, nodeKey, custodian } = home;
-  return {
-    said: compareWithLastStart(home, config),
-    meaning: json({ config, genesis, keys, nodeKey, custodian }),
-    refilled: false,
+/** What the node opens at its start, and what it says meanwhile. `work` gets both; all is closed afterwards. */
+async function opened(
+  dir: string,
+  work: (stored: Stored, home: Home, config: Config, said: string[]) => Promise<string> | string,
+): Promise<Seen> {
+  const said: string[] = [];
+  const closing: (() => unknown)[] = [];
+  const warn = (...given: unknown[]) => {
+    const text = given.map((g) => (typeof g === "string" ? g : json(g))).join(" ");
+    // Every kill may leave that: what is left counts.
+    if (!text.includes("cut off what a crash left unfinished")) said.push(text);
   };
+  try {
+    const config = loadConfig(homePaths(dir).config, {});
+    const home = await openHome(dir);
+    const stored = await openStored({ home, config, log: { warn: warn as Logger["warn"] } }, (_name, part, close) => {
+      closing.unshift(() => close(part));
+      return part;
+    });
+    return { said, meaning: await work(stored, home, config, said), refilled: false };
+  } finally {
+    for (const close of closing) await close();
+  }
 }
+
+const settings = (_: Template, dir: string): Promise<Seen> =>
+  opened(dir, (_stored, { genesis, keys, nodeKey, custodian }, config) =>
+    json({ config, genesis, keys, nodeKey, custodian }),
+  );
 
 async function database({ world }: Template, dir: string): Promise<Seen> {
-  const { chain, data } = homePaths(dir);
-  const said: string[] = [];
-  const opened = await openDatabase(chain, (damage) => said.push(damagedFile(chain, damage)));
-  let height: number;
-  try {
-    const store = await openGrown(world, opened, { path: chain, acceptHoles: true });
-    height = store.head().height;
-    await store.loadState();
+  const { chain } = homePaths(dir);
+  const seen = await opened(dir, ({ store, head, wal }, _home, _config, said) => {
+    // As node/refill.ts and consensus/engine/engine.ts do.
     for (const { from, to } of store.holes()) said.push(`${chain}: blocks ${from} to ${to} are fetched from peers`);
-  } finally {
-    await opened.close();
-  }
+    if (new Wal(wal).lastHeight() > head.height + 1)
+      said.push(`${chain}: the database ends early: it catches up from peers`);
+    return "";
+  });
   const db = await openDatabase(chain);
   const report = await checkRecords(new Records(db, chain), world.hash).finally(() => db.close());
-  const wal = closed(openHomeJournal(data, "consensus.wal"));
-  if (new Wal(wal).lastHeight() > height + 1)
-    said.push(`${chain}: the database ends below the consensus log: it catches up from peers`);
   // What `pofl db check` finds must have been announced at the start.
-  return { said, meaning: json([report.headHash, report.damages]), refilled: false };
+  return { ...seen, meaning: json([report.headHash, report.damages]) };
 }
 
-function closed(journal: Journal): Journal {
-  journal.close();
-  return journal;
-}
-
-async function signer(_: Template, dir: string): Promise<Seen> {
-  const { data } = homePaths(dir);
-  const path = join(data, "signer.state");
-  const state = openHomeJournal(data, "signer.state");
-  const wal = new Wal(closed(openHomeJournal(data, "consensus.wal")));
-  const said: string[] = [];
-  try {
-    const guard = new SignGuard(state);
+const signer = (_: Template, dir: string): Promise<Seen> =>
+  opened(dir, (stored, _home, _config, said) => {
+    const wal = new Wal(stored.wal);
+    const guard = new SignGuard(stored.signer);
     const height = wal.lastHeight();
     let adopted = 0;
     // As consensus/engine/height.ts does at its start.
     for (const entry of wal.replay(height)) if (entry.type === "signed" && guard.adopt(entry.slot)) adopted++;
-    if (adopted > 0) said.push(`${path}: had lost messages; taken back from consensus.wal`);
-    return {
-      said,
-      meaning: json([guard.height, ...SLOT_KINDS.map((k) => [k, guard.signed(k, height).map(toHex).sort()])]),
-      refilled: false,
-    };
-  } finally {
-    state.close();
-  }
-}
+    if (adopted > 0) said.push("signer.state: had lost messages; taken back from consensus.wal");
+    return json([guard.height, ...SLOT_KINDS.map((k) => [k, guard.signed(k, height).map(toHex).sort()])]);
+  });
 
+/** Whatever the log has lost: the signer's file knows what was signed, and refuses what goes against it. */
 async function wal(_: Template, dir: string): Promise<Seen> {
-  const log = closed(openHomeJournal(homePaths(dir).data, "consensus.wal"));
-  const height = new Wal(log).lastHeight();
-  new Wal(log).replay(height);
-  // Whatever is not here any more: the signer's file knows what was signed, and refuses what goes against it.
-  return { said: [], meaning: json(log.entries), refilled: true };
+  const seen = await opened(dir, ({ wal: log }) => {
+    new Wal(log).replay(new Wal(log).lastHeight());
+    return json(log.entries);
+  });
+  return { ...seen, refilled: true };
 }
 
+/** Nonces are fresh in each process: what the file remembers is a second net under a source of randomness that repeats itself. */
 async function sessions(_: Template, dir: string): Promise<Seen> {
-  const log = closed(openHomeJournal(homePaths(dir).data, "custodian.sessions"));
-  // Nonces are fresh in each process: what the file remembers is a second net under a source of randomness that repeats itself.
-  return { said: [], meaning: json(log.entries), refilled: true };
+  return { ...(await opened(dir, (stored) => json(stored.sessions?.entries))), refilled: true };
 }
 
 async function vault(_: Template, dir: string): Promise<Seen> {

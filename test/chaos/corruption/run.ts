@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { Chance } from "../../sim/clock.ts";
 import { type Kind, makeHome, type Template } from "./home.ts";
 import { look, type Seen } from "./judge.ts";
+import { READ_AT_START, startWhole } from "./whole.ts";
 
 /** Mutates every kind of file of a home, and sees that each change is detected, made good or without meaning. */
 
@@ -12,7 +13,13 @@ export type Mutation = (typeof MUTATIONS)[number];
 export type Verdict = "detected" | "made good" | "same meaning" | "UNDETECTED";
 /** By kind of file, how often each verdict was given. */
 export type Table = Map<Kind, Record<Verdict, number>>;
-export type Outcome = { readonly table: Table; readonly undetected: readonly string[]; readonly total: number };
+export type Outcome = {
+  readonly table: Table;
+  readonly undetected: readonly string[];
+  readonly total: number;
+  /** Changes that were tried on a whole node as well. */
+  readonly whole: number;
+};
 
 /** How often each kind of file is changed. */
 export const COUNTS: Readonly<Record<Kind, number>> = {
@@ -91,11 +98,16 @@ const REMEDY =
 /**
  * @param counts mutations by kind of file
  * @param seed of the chance
+ * @param every so many detected changes of what is read at the start, one is tried on a whole node: it must say as much
  */
-export async function corrupt(counts: Readonly<Partial<Record<Kind, number>>>, seed: number): Promise<Outcome> {
+export async function corrupt(
+  counts: Readonly<Partial<Record<Kind, number>>>,
+  seed: number,
+  every: number,
+): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), "pofl-corrupt-"));
   try {
-    const trial = new Trial(await makeHome(join(folder, "home")), join(folder, "copy"), new Chance(seed));
+    const trial = new Trial(await makeHome(join(folder, "home")), join(folder, "copy"), new Chance(seed), every);
     for (const [kind, count] of Object.entries(counts) as [Kind, number][]) {
       for (let done = 0; done < count; ) if (await trial.once(kind)) done++;
     }
@@ -105,18 +117,26 @@ export async function corrupt(counts: Readonly<Partial<Record<Kind, number>>>, s
   }
 }
 
+function put(path: string, bytes: Buffer | undefined): void {
+  if (bytes) writeFileSync(path, bytes);
+  else rmSync(path);
+}
+
 class Trial {
-  readonly outcome = { table: new Map() as Table, undetected: [] as string[], total: 0 };
+  readonly outcome = { table: new Map() as Table, undetected: [] as string[], total: 0, whole: 0 };
   readonly #home: Template;
   readonly #copy: string;
   readonly #chance: Chance;
+  readonly #every: number;
+  #detected = 0;
   /** What each file means as it is. */
   readonly #whole = new Map<string, Seen>();
 
-  constructor(home: Template, copy: string, chance: Chance) {
+  constructor(home: Template, copy: string, chance: Chance, every: number) {
     this.#home = home;
     this.#copy = copy;
     this.#chance = chance;
+    this.#every = every;
     cpSync(home.dir, copy, { recursive: true });
   }
 
@@ -133,9 +153,9 @@ class Trial {
     const after = mutate(mutation, before, other, this.#chance);
     if (after?.equals(before)) return false;
 
+    this.#restore(kind, file);
     const whole = await this.#wholeOf(kind, file, path);
-    if (after) writeFileSync(path, after);
-    else rmSync(path);
+    put(path, after);
     let verdict: Verdict = "UNDETECTED";
     let said: string;
     try {
@@ -146,6 +166,12 @@ class Trial {
       said = `thrown: ${(error as Error).stack}`;
     }
     this.#restore(kind, file);
+    const atStart: readonly Kind[] = READ_AT_START;
+    if (verdict === "detected" && atStart.includes(kind) && ++this.#detected % this.#every === 0) {
+      said = await this.#onWhole(path, after);
+      if (judge(kind, { said: [said], meaning: "", refilled: false }, whole, path) !== "detected")
+        verdict = "UNDETECTED";
+    }
     const { table, undetected } = this.outcome;
     const row = table.get(kind) ?? { detected: 0, "made good": 0, "same meaning": 0, UNDETECTED: 0 };
     table.set(kind, row);
@@ -153,6 +179,20 @@ class Trial {
     this.outcome.total++;
     if (verdict === "UNDETECTED") undetected.push(`${file}, ${mutation}: ${said}`);
     return true;
+  }
+
+  async #onWhole(path: string, after: Buffer | undefined): Promise<string> {
+    const start = async () => {
+      const said = (await startWhole(this.#copy)).join(" | ");
+      rmSync(this.#copy, { recursive: true });
+      cpSync(this.#home.dir, this.#copy, { recursive: true });
+      return said;
+    };
+    const calm = this.outcome.whole > 0 ? "" : await start();
+    if (calm !== "") throw new Error(`a node on the whole home warns: ${calm}`);
+    this.outcome.whole++;
+    put(path, after);
+    return start();
   }
 
   /** Only what a look at this kind may have changed: copying the whole home would take most of the time. */
@@ -176,7 +216,7 @@ class Trial {
   }
 }
 
-export function printed({ table, total, undetected }: Outcome): string {
+export function printed({ table, total, whole, undetected }: Outcome): string {
   const head = ["kind of file", "mutations", "detected", "made good", "same meaning", "undetected"];
   const rows = [...table].map(([kind, r]) => [
     kind,
@@ -191,5 +231,5 @@ export function printed({ table, total, undetected }: Outcome): string {
   const lines = [head, ...rows].map((row) =>
     row.map((cell, i) => (i === 0 ? cell.padEnd(24) : cell.padStart(13))).join(""),
   );
-  return `${lines.join("\n")}\n${total} mutations, ${undetected.length} undetected`;
+  return `${lines.join("\n")}\n${total} mutations, ${whole} of them tried on a whole node too; ${undetected.length} undetected`;
 }
