@@ -52,7 +52,7 @@ function victims(): Victim[] {
   const nodes = chance.happens(0.3) ? [first, (first + chance.whole(1, 3)) % 4] : [first];
   return nodes.map((node) => {
     const kills = [chance.between(0, 1500)];
-    while (kills.length < 4 && chance.happens(0.5)) kills.push(chance.between(0, 2000));
+    while (kills.length < 8 && chance.happens(0.75)) kills.push(chance.between(0, 2000));
     return { node, kills, pauses: kills.map(() => (chance.happens(0.5) ? 0 : chance.between(0, 1000))) };
   });
 }
