@@ -1,17 +1,12 @@
-import { blobRoot } from "../../crypto/blob.ts";
-import { initialModel, storedCount } from "../../genesis/model.ts";
 import type { CertifiedBlock } from "../../types/block.ts";
-import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
+import { errorText, isPoflError } from "../../types/errors.ts";
 import type { Evidence } from "../../types/evidence.ts";
 import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
-import { bytesEqual, type Hash, toHex } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
 import type { Bft } from "../bft/machine.ts";
-import { idKey } from "../bft/votes.ts";
 import { type Head, heightContext } from "../block/context.ts";
 import type { Derived } from "../block/derive.ts";
 import { decodeMessage, encodeMessage, type Message, type Status } from "../messages.ts";
-import { modelBytes, modelFromBytes } from "../round/model.ts";
 import { SignGuard } from "../signer.ts";
 import { endingOnDiskErrors } from "./disk.ts";
 import { EvidencePool } from "./evidence.ts";
@@ -19,6 +14,7 @@ import { makeStatus, missingFrom } from "./exchange.ts";
 import { type Decided, decided, follow } from "./follow.ts";
 import { HeightRun } from "./height.ts";
 import { messageHeight, receive } from "./inbox.ts";
+import { TaskModel } from "./model.ts";
 import { OwnMessages } from "./own.ts";
 import type { EngineDeps, Timings } from "./types.ts";
 import { Wal } from "./wal.ts";
@@ -32,8 +28,6 @@ const MAX_EARLY_BYTES = 16 * 1024 * 1024;
 const STATUS_ANSWER_MS = 100;
 /** After a block that others decided: for the next one to come, if this node is behind. */
 const FOLLOW_MS = 50;
-/** A model that no peer could serve is asked for again after this. */
-const MODEL_RETRY_MS = 1000;
 
 /** The chain of heights: decides them one after the other, and follows those that others decided. */
 export class Engine {
@@ -41,11 +35,11 @@ export class Engine {
   readonly #own: OwnMessages | undefined;
   readonly #wal: Wal;
   readonly #evidence: EvidencePool;
+  readonly #model: TaskModel;
   /** The vote on the head: the certificate in the next block may hold other precommits than were sent here. */
   #lastVote: Bft | undefined;
   #head: Head;
   #run: HeightRun;
-  #model: { root: string; value: Promise<Int32Array> } | undefined;
   #early: { peer: string; frame: Uint8Array }[] = [];
   #earlyBytes = 0;
   /** When each peer's status was answered last. */
@@ -63,6 +57,7 @@ export class Engine {
     this.#head = head;
     this.#wal = new Wal(deps.wal);
     this.#evidence = new EvidencePool(deps.genesis, deps.genesisHash);
+    this.#model = new TaskModel(deps);
     const guard = new SignGuard(deps.signerLog);
     const was = Math.max(guard.height, this.#wal.lastHeight());
     if (was > head.height + 1) {
@@ -103,6 +98,7 @@ export class Engine {
   /** Resolves when a block that is being stored is stored. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#model.close();
     this.#run.close();
     this.#cancelStatus?.();
     this.#cancelIdle?.();
@@ -180,7 +176,6 @@ export class Engine {
       .then(() => {
         this.#run.close();
         this.#head = head;
-        this.#model = undefined;
         this.#run = this.#newRun();
       })
       .catch((error) => {
@@ -226,11 +221,8 @@ export class Engine {
     const last = blocks.at(-1);
     if (!first || !last) return;
     const { model } = last.derived;
-    if (model) {
-      // The model is a file of its own; it is there before the block that names it.
-      const root = await this.#deps.blobs.put(modelBytes(model));
-      this.#model = { root: idKey(root), value: Promise.resolve(model) };
-    }
+    // The model is a file of its own; it is there before the block that names it.
+    if (model) await this.#model.put(model);
     run.mark("stored");
     await this.#deps.commit(
       blocks.map(({ derived: { block, receipts }, head }, i) => ({
@@ -299,39 +291,9 @@ export class Engine {
     }
   }
 
-  /** The active task's model before the height in progress: computed, stored, or pulled from peers by its root. */
+  /** The active task's model before the height in progress. */
   model(): Promise<Int32Array> {
-    const { task, spec } = this.#run.ctx;
-    if (!task || !spec) return Promise.reject(new PoflError("NO_TASK", "no task is active"));
-    const root = idKey(task.modelRoot);
-    if (this.#model?.root !== root) {
-      this.#model = {
-        root,
-        value: this.#loadModel(task.modelRoot, 4 * storedCount(spec), () => initialModel(spec, task.id)),
-      };
-    }
-    return this.#model.value;
-  }
-
-  async #loadModel(root: Hash, size: number, initial: () => Int32Array): Promise<Int32Array> {
-    const stored = await this.#deps.blobs.get(root);
-    if (stored) return modelFromBytes(stored);
-    const first = initial();
-    if (bytesEqual(blobRoot(modelBytes(first)), root)) {
-      await this.#deps.blobs.put(modelBytes(first));
-      return first;
-    }
-    for (;;) {
-      try {
-        const bytes = await this.#deps.net.fetchBlob(root, size);
-        await this.#deps.blobs.put(bytes);
-        return modelFromBytes(bytes);
-      } catch (error) {
-        if (this.#stopped) throw error;
-        this.#deps.log.warn({ root: toHex(root) }, `no peer serves the model yet: ${errorText(error)}`);
-        await new Promise<void>((resolve) => this.#deps.clock.timer(MODEL_RETRY_MS, resolve));
-      }
-    }
+    return this.#model.before(this.#run.ctx);
   }
 
   // ---- peers ----
