@@ -37,14 +37,19 @@ const HEIGHTS_PER_CUT = 256;
 
 export class SignGuard {
   readonly #log: DurableLog;
+  readonly #signed: (slot: SignedSlot) => void;
   readonly #slots = new Map<string, Uint8Array>();
   #height = 0;
   #firstHeight = 0;
   #last: Uint8Array | undefined;
 
-  /** @throws PoflError CORRUPT_JOURNAL if an entry can't be read: signing without its memory could be a double signature */
-  constructor(log: DurableLog) {
+  /**
+   * @param signed told of each new message after it is on the signer's disk, before it leaves
+   * @throws PoflError CORRUPT_JOURNAL if an entry can't be read: signing without its memory could be a double signature
+   */
+  constructor(log: DurableLog, signed: (slot: SignedSlot) => void = () => {}) {
     this.#log = log;
+    this.#signed = signed;
     for (const bytes of log.entries) {
       let slot: SignedSlot;
       try {
@@ -87,9 +92,10 @@ export class SignGuard {
       this.#log.reset(this.#last ? [this.#last] : []);
       this.#firstHeight = height;
     }
-    const message = sign();
-    this.#keep({ height, round, kind: SLOT_KINDS.indexOf(kind), message });
-    return message;
+    const slot = { height, round, kind: SLOT_KINDS.indexOf(kind), message: sign() };
+    this.#keep(slot);
+    this.#signed(slot);
+    return slot.message;
   }
 
   /**

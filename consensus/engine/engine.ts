@@ -58,7 +58,7 @@ export class Engine {
     this.#wal = new Wal(deps.wal);
     this.#evidence = new EvidencePool(deps.genesis, deps.genesisHash);
     this.#model = new TaskModel(deps);
-    const guard = new SignGuard(deps.signerLog);
+    const guard = new SignGuard(deps.signerLog, (slot) => this.#wal.append({ type: "signed", slot }));
     const was = Math.max(guard.height, this.#wal.lastHeight());
     if (was > head.height + 1) {
       // A database put back to an older copy, or one that lost its tail: nothing is signed again below that height.
@@ -68,11 +68,7 @@ export class Engine {
         `the database ends at height ${head.height} (data/chain), though this node was at ${was}: it catches up from peers before it votes again. If nobody put an older copy there, mistrust the disk`,
       );
     }
-    this.#own = deps.keys
-      ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus, (slot) =>
-          this.#wal.append({ type: "signed", slot }),
-        )
-      : undefined;
+    this.#own = deps.keys ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus) : undefined;
     this.#run = this.#newRun();
   }
 

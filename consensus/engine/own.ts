@@ -5,26 +5,23 @@ import { bytesEqual, type Hash } from "../../types/primitives.ts";
 import { Attestation, Closing, Pledge, SignedAttestation, SignedClosing, SignedPledge } from "../../types/round.ts";
 import { PREVOTE, Proposal, SignedProposal, SignedVote, type Vote } from "../../types/vote.ts";
 import { voteOffence } from "../../vm/offences.ts";
-import { type SignedSlot, type SignGuard, SLOT_KINDS, type SlotKind } from "../signer.ts";
+import type { SignedSlot, SignGuard, SlotKind } from "../signer.ts";
 
 /** Own signed messages: each goes through the guard, and a request made before gets the message made then. */
 export class OwnMessages {
   readonly #guard: SignGuard;
   readonly #genesisHash: Hash;
   readonly #secret: Uint8Array;
-  readonly #signed: (slot: SignedSlot) => void;
 
-  /** @param signed told of each message after it is on the signer's disk, before it leaves */
-  constructor(guard: SignGuard, genesisHash: Hash, key: KeyPair, signed: (slot: SignedSlot) => void) {
+  constructor(guard: SignGuard, genesisHash: Hash, key: KeyPair) {
     this.#guard = guard;
-    this.#signed = signed;
     this.#genesisHash = genesisHash;
     this.#secret = key.secret;
   }
 
   vote(message: Vote): SignedVote {
     const kind: SlotKind = message.type === PREVOTE ? "prevote" : "precommit";
-    const bytes = this.#once(
+    const bytes = this.#guard.once(
       kind,
       message.height,
       message.round,
@@ -40,22 +37,6 @@ export class OwnMessages {
       },
     );
     return SignedVote.deserialize(bytes);
-  }
-
-  #once(
-    kind: SlotKind,
-    height: number,
-    round: number,
-    same: (earlier: Uint8Array) => boolean,
-    sign: () => Uint8Array,
-  ): Uint8Array {
-    let fresh = false;
-    const message = this.#guard.once(kind, height, round, same, () => {
-      fresh = true;
-      return sign();
-    });
-    if (fresh) this.#signed({ height, round, kind: SLOT_KINDS.indexOf(kind), message });
-    return message;
   }
 
   /** What the vote's log says was signed is known from here on. True if the signer's file had lost it. @throws PoflError CORRUPT_JOURNAL */
@@ -80,7 +61,7 @@ export class OwnMessages {
   }
 
   proposal(message: Proposal): SignedProposal {
-    const bytes = this.#once(
+    const bytes = this.#guard.once(
       "proposal",
       message.height,
       message.round,
@@ -91,7 +72,7 @@ export class OwnMessages {
   }
 
   pledge(message: Pledge): SignedPledge {
-    const bytes = this.#once(
+    const bytes = this.#guard.once(
       "pledge",
       message.height,
       0,
@@ -105,7 +86,7 @@ export class OwnMessages {
   closing(message: Closing): SignedClosing {
     const earlier = this.#guard.earlier("closing", message.height, 0);
     if (earlier) return SignedClosing.deserialize(earlier);
-    const bytes = this.#once(
+    const bytes = this.#guard.once(
       "closing",
       message.height,
       0,
@@ -119,7 +100,7 @@ export class OwnMessages {
   attestation(message: Attestation): SignedAttestation {
     const earlier = this.#guard.earlier("attestation", message.height, 0);
     if (earlier) return SignedAttestation.deserialize(earlier);
-    const bytes = this.#once(
+    const bytes = this.#guard.once(
       "attestation",
       message.height,
       0,

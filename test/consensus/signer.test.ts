@@ -117,8 +117,7 @@ test("the write-ahead log gives back the events of its height, every kind, in or
 
 test("a node that lost its log but not its signer's file does not sign against its own precommit, in whatever order", () => {
   const key = keyPair(bytes(...new Array<number>(32).fill(7)));
-  const own = (log: MemoryLog) =>
-    new OwnMessages(new SignGuard(log), bytes(...new Array<number>(32).fill(1)), key, () => {});
+  const own = (log: MemoryLog) => new OwnMessages(new SignGuard(log), bytes(...new Array<number>(32).fill(1)), key);
   const [V, W] = [valueId(0, 0), valueId(1, 1)];
   const log = new MemoryLog();
   const before = own(log);

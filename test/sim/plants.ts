@@ -94,7 +94,7 @@ export const PLANTS: readonly Plant[] = [
     what: "votes bypass the guard: the same vote is signed anew after a restart",
     edits: [
       own(
-        "this.#once(kind, message.height, message.round, (earlier)",
+        "this.#guard.once(kind, message.height, message.round, (earlier)",
         "((_kind, _height, _round, _same, sign) => sign())(kind, message.height, message.round, (earlier)",
       ),
     ],
@@ -113,7 +113,7 @@ export const PLANTS: readonly Plant[] = [
       ),
       height('this.#owner.wal.append({ type: "bft", event: { type: "proposal", proposal } });', ""),
       own(
-        'this.#once("proposal", message.height, message.round, (earlier)',
+        'this.#guard.once("proposal", message.height, message.round, (earlier)',
         '((_kind, _height, _round, _same, sign) => sign())("proposal", message.height, message.round, (earlier)',
       ),
     ],
