@@ -5,16 +5,13 @@ import type { Command } from "commander";
 import type { AskPassword } from "../node/keyfiles.ts";
 import { errorText, PoflError } from "../types/errors.ts";
 import { usage } from "./failure.ts";
-import { createOutput, type Output } from "./output.ts";
+import { createOutput, type Output, type OutputFlags } from "./output.ts";
 import { prompt } from "./prompt.ts";
 
 /** The flags that every command takes. */
-export type Globals = {
+export type Globals = OutputFlags & {
   readonly home: string;
   readonly rpc: string;
-  readonly json: boolean;
-  readonly quiet: boolean;
-  readonly color: boolean;
   readonly debug: boolean;
   readonly passwordFile?: string;
 };

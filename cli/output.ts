@@ -1,9 +1,11 @@
 import { stripVTControlCharacters, styleText } from "node:util";
-import type { Globals } from "./context.ts";
 
 /** What goes to the terminal. With `--json`, exactly one JSON document on stdout and nothing else. */
 
 export type Style = "bold" | "dim" | "green" | "red" | "yellow" | "cyan";
+
+/** The flags that say how a command speaks. */
+export type OutputFlags = { readonly json: boolean; readonly quiet: boolean; readonly color: boolean };
 
 export type Output = {
   /** Lines for people; silent with --json. */
@@ -22,26 +24,26 @@ export type Output = {
 };
 
 export function createOutput(
-  globals: Pick<Globals, "json" | "quiet" | "color">,
+  flags: OutputFlags,
   stdout: NodeJS.WriteStream = process.stdout,
   stderr: NodeJS.WriteStream = process.stderr,
 ): Output {
-  const colour = globals.color && process.env.NO_COLOR === undefined && stdout.isTTY === true;
+  const colour = flags.color && process.env.NO_COLOR === undefined && stdout.isTTY === true;
   const write = (text: string) => stdout.write(`${text}\n`);
   const out: Output = {
-    json: globals.json,
-    live: stdout.isTTY === true && !globals.json && !globals.quiet,
+    json: flags.json,
+    live: stdout.isTTY === true && !flags.json && !flags.quiet,
     line: (text = "") => {
-      if (!globals.json) write(text);
+      if (!flags.json) write(text);
     },
     note: (text) => {
-      if (!globals.json && !globals.quiet) write(text);
+      if (!flags.json && !flags.quiet) write(text);
     },
     progress: (text) => {
-      if (!globals.quiet) stderr.write(`${text}\n`);
+      if (!flags.quiet) stderr.write(`${text}\n`);
     },
     result: (value, human) => {
-      if (globals.json) write(JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v), 2));
+      if (flags.json) write(JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v), 2));
       else human();
     },
     paint: (style, text) => (colour ? styleText(style, text, { validateStream: false }) : text),

@@ -2,9 +2,9 @@ import { basename } from "node:path";
 import type { TaskSpec } from "../genesis/task.ts";
 import { isPoflError } from "../types/errors.ts";
 import { readTable } from "./csv.ts";
-import { convertTable, type Dataset, type Problem } from "./dataset.ts";
+import { convertTable, type Problem } from "./dataset.ts";
 import { readImages } from "./images.ts";
-import { prevalence } from "./samples.ts";
+import { type Dataset, prevalence } from "./samples.ts";
 
 /** How a file fits a task. For the hospital's own eyes: messages quote cells. */
 export type DataReport = {

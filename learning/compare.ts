@@ -7,7 +7,8 @@ import { dequantiseModel } from "./quantise.ts";
 import { Random } from "./random.ts";
 import { join, type Samples } from "./samples.ts";
 import { hospitalName, type Split, splitDataset } from "./split.ts";
-import { createTrainer, type Trainer } from "./trainers/trainer.ts";
+import { createTrainer } from "./trainers/create.ts";
+import type { Trainer } from "./trainers/trainer.ts";
 
 /** What federation is worth: the same rows, trained on alone, together on one pile (which no hospital would allow), and judged alike. */
 

@@ -3,7 +3,7 @@ import type { Feature, TaskSpec } from "../genesis/task.ts";
 import { PoflError } from "../types/errors.ts";
 import { readTable, type Table } from "./csv.ts";
 import { readImages } from "./images.ts";
-import type { Samples } from "./samples.ts";
+import type { Dataset } from "./samples.ts";
 
 /** What is wrong or odd with one cell. Errors stop the loading; warnings and dropped rows don't. */
 export type Problem = {
@@ -16,9 +16,6 @@ export type Problem = {
   readonly name: string;
   readonly message: string;
 };
-
-/** The rows that can be used, and for each its 0-based number among the data rows of the file (blank lines and header don't count). */
-export type Dataset = { readonly file: string; readonly rows: Uint32Array; readonly samples: Samples };
 
 type Column = { readonly index: number; readonly name: string };
 type Reader = {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { TaskSpec } from "../genesis/task.ts";
 import { errorText, PoflError } from "../types/errors.ts";
-import type { Dataset } from "./dataset.ts";
+import type { Dataset } from "./samples.ts";
 
 /** An array from a NumPy file. */
 export type Npy = { readonly shape: readonly number[]; readonly values: Uint8Array | Float32Array };

@@ -8,6 +8,9 @@ export type Samples = {
   readonly lines: Uint32Array;
 };
 
+/** The rows that can be used, and for each its 0-based number among the data rows of the file (blank lines and header don't count). */
+export type Dataset = { readonly file: string; readonly rows: Uint32Array; readonly samples: Samples };
+
 /** The rows at `indices`, in that order. */
 export function pick(samples: Samples, indices: ArrayLike<number>): Samples {
   const { width } = samples;

@@ -1,12 +1,14 @@
 import type { TaskSpec } from "../genesis/task.ts";
 import { type Attack, attackSamples } from "./attacks/index.ts";
 import { AttackerMemory } from "./attacks/memory.ts";
-import { type Dataset, loadDataset } from "./dataset.ts";
+import { loadDataset } from "./dataset.ts";
 import { type Judgement, type JudgeRequest, judge } from "./judge.ts";
 import { clipFactor, dequantiseModel, norm, quantise } from "./quantise.ts";
 import { Random } from "./random.ts";
+import type { Dataset } from "./samples.ts";
 import { type Split, splitDataset } from "./split.ts";
-import { createTrainer, type Trainer } from "./trainers/trainer.ts";
+import { createTrainer } from "./trainers/create.ts";
+import type { Trainer } from "./trainers/trainer.ts";
 
 export type { JudgeRequest };
 

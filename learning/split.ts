@@ -4,9 +4,8 @@ import { z } from "zod";
 import { parseJson } from "../genesis/json.ts";
 import type { TaskSpec } from "../genesis/task.ts";
 import { errorText, PoflError } from "../types/errors.ts";
-import type { Dataset } from "./dataset.ts";
 import { Random } from "./random.ts";
-import { pick, type Samples } from "./samples.ts";
+import { type Dataset, pick, type Samples } from "./samples.ts";
 
 /** `train` is trained on, `validation` serves votes and metrics, `test` is only looked at in reports. They share no row. */
 export type Split = { readonly train: Samples; readonly validation: Samples; readonly test: Samples };

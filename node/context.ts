@@ -1,5 +1,5 @@
 import { addressOf } from "../crypto/domain.ts";
-import type { NodeParts } from "./node.ts";
+import type { NodeParts } from "./parts.ts";
 import type { NodeContext } from "./rpc/context.ts";
 import { VERSION } from "./version.ts";
 

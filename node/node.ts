@@ -4,7 +4,6 @@ import type { Logger } from "pino";
 import { Engine } from "../consensus/engine/engine.ts";
 import type { Applied, EngineDeps, EngineLog, EngineNet } from "../consensus/engine/types.ts";
 import { createNetwork } from "../p2p/network.ts";
-import type { Network } from "../p2p/types.ts";
 import { errorText, isPoflError } from "../types/errors.ts";
 import { toHex } from "../types/primitives.ts";
 import { isDistinct } from "../types/round.ts";
@@ -16,8 +15,9 @@ import { openCustody } from "./custodian/open.ts";
 import { Events } from "./events.ts";
 import type { Home } from "./home.ts";
 import { createLogger } from "./logger.ts";
-import { createMempool, type Mempool } from "./mempool.ts";
+import { createMempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
+import type { NodeParts } from "./parts.ts";
 import { RecordFiles } from "./records/files.ts";
 import { Sidecars } from "./records/sidecars.ts";
 import { Refill } from "./refill.ts";
@@ -28,8 +28,6 @@ import { parseCheckpoint } from "./snapshots/checkpoint.ts";
 import { Joining } from "./snapshots/joining.ts";
 import { Snapshots } from "./snapshots/serve.ts";
 import { checkStored, TrustedPath } from "./snapshots/trusted.ts";
-import type { BlobStore } from "./store/blobs.ts";
-import type { Store } from "./store/store.ts";
 import { type Opened, openStored } from "./stored.ts";
 import { Sync } from "./sync.ts";
 import { openTrainer } from "./trainer.ts";
@@ -53,26 +51,6 @@ export type RunningNode = {
   stop(): Promise<void>;
   /** Resolves after `stop`, rejects after a failure that ended the node. */
   readonly closed: Promise<void>;
-};
-
-/** Everything that a running node consists of. */
-export type NodeParts = {
-  readonly home: Home;
-  readonly config: Config;
-  readonly log: Logger;
-  readonly events: Events;
-  readonly store: Store;
-  readonly blobs: BlobStore;
-  readonly mempool: Mempool;
-  readonly sidecars: Sidecars;
-  readonly gate: TxGate;
-  readonly network: Network;
-  readonly engine: Engine;
-  readonly sync: Sync;
-  /** In the node of a custodian. */
-  readonly custody: Custody | undefined;
-  /** Messages refused since the start, by reason. */
-  readonly rejected: Readonly<Record<string, number>>;
 };
 
 /**

@@ -3,7 +3,7 @@ import { parseTask, type TaskSpec } from "../../genesis/task.ts";
 import { type Attack, applyTrigger } from "../../learning/attacks/index.ts";
 import { Random } from "../../learning/random.ts";
 import { pick } from "../../learning/samples.ts";
-import { createTrainer } from "../../learning/trainers/trainer.ts";
+import { createTrainer } from "../../learning/trainers/create.ts";
 import { type Played, play } from "./simulate.ts";
 import { type Site, type World, type WorldName, world } from "./worlds.ts";
 

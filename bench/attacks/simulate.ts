@@ -1,11 +1,13 @@
 import type { TaskSpec } from "../../genesis/task.ts";
-import { type Attack, attackSamples, attackVotes, coalition, type PastRound } from "../../learning/attacks/index.ts";
+import { coalition } from "../../learning/attacks/coalition.ts";
+import { type Attack, attackSamples, attackVotes, type PastRound } from "../../learning/attacks/index.ts";
 import { evaluate } from "../../learning/evaluate.ts";
 import { type JudgeRequest, judge } from "../../learning/judge.ts";
 import { clipFactor, dequantise, dequantiseModel, norm, quantise } from "../../learning/quantise.ts";
 import { Random } from "../../learning/random.ts";
 import { pick, type Samples } from "../../learning/samples.ts";
-import { createTrainer, type Trainer } from "../../learning/trainers/trainer.ts";
+import { createTrainer } from "../../learning/trainers/create.ts";
+import type { Trainer } from "../../learning/trainers/trainer.ts";
 import { HARMFUL, HELPFUL, NEUTRAL, type UpdateVote } from "../../types/round.ts";
 import { Ledger, POOL, type Round } from "./ledger.ts";
 import type { Site, World } from "./worlds.ts";

@@ -9,7 +9,6 @@ import { COPY_NOISE } from "./vectors.ts";
 import type { AttackView } from "./view.ts";
 
 export { alieFactor, GAUSSIAN_FACTOR, IPM_FACTOR, SIGN_FLIP_FACTOR } from "./byzantine.ts";
-export { type Coalition, coalition } from "./coalition.ts";
 export { HEAVY_COPY_NOISE } from "./freeriders.ts";
 export { applyTrigger } from "./poison.ts";
 export { COPY_NOISE } from "./vectors.ts";

@@ -2,6 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { krum } from "../../consensus/round/krum.ts";
 import { parseTask } from "../../genesis/task.ts";
+import { type Coalition, coalition } from "../../learning/attacks/coalition.ts";
 import {
   ATTACKS,
   type Attack,
@@ -12,8 +13,6 @@ import {
   attackSamples,
   attackVotes,
   COPY_NOISE,
-  type Coalition,
-  coalition,
   GAUSSIAN_FACTOR,
   HEAVY_COPY_NOISE,
   IPM_FACTOR,

@@ -5,9 +5,9 @@ import { parseTask, type TaskSpec } from "../../genesis/task.ts";
 import { dequantiseModel } from "../../learning/quantise.ts";
 import { Random } from "../../learning/random.ts";
 import type { Samples } from "../../learning/samples.ts";
+import { createTrainer } from "../../learning/trainers/create.ts";
 import { DenseTrainer } from "../../learning/trainers/dense.ts";
 import { createTensorflowTrainer, loadTensorflow } from "../../learning/trainers/tensorflow.ts";
-import { createTrainer } from "../../learning/trainers/trainer.ts";
 
 type Spec = { layers: object[]; training: object; features?: number; image?: object };
 
