@@ -15,7 +15,7 @@ import {
   MAX_TASKS,
   MAX_VALIDATORS,
 } from "./limits.ts";
-import { Bool, Bytes20, Bytes32, bytesUpTo, U8, U32, U53, U64 } from "./primitives.ts";
+import { type Address, Bool, Bytes20, Bytes32, bytesUpTo, U8, U32, U53, U64 } from "./primitives.ts";
 
 export const Account = new ContainerNodeStructType(
   { address: Bytes20, balance: U64, nonce: U53 },
@@ -263,3 +263,28 @@ export type RequestEntry = ValueOf<typeof RequestEntry>;
 export type KeyEpoch = ValueOf<typeof KeyEpoch>;
 export type Deal = ValueOf<typeof Deal>;
 export type Ceremony = ValueOf<typeof Ceremony>;
+
+/** A miner that has done nothing yet, without keys and stake. */
+export function blankMiner(address: Address): Miner {
+  return {
+    address,
+    institution: new Uint8Array(32),
+    consensusKey: new Uint8Array(32),
+    vrfKey: new Uint8Array(32),
+    moniker: new Uint8Array(0),
+    stake: 0n,
+    unbonding: 0n,
+    unbondingHeight: 0,
+    bondedAt: 0,
+    reputation: REPUTATION_ONE,
+    jailed: false,
+    jailedUntil: 0,
+    slashed: [],
+    missed: 0,
+    lastReveal: 0,
+    accepted: 0,
+    rejected: 0,
+    blocksProposed: 0,
+    earned: 0n,
+  };
+}

@@ -21,7 +21,7 @@ import {
 } from "./ceremony.ts";
 import type { Draft } from "./draft.ts";
 import { failTx } from "./failures.ts";
-import type { TxContext } from "./transactions.ts";
+import type { TxContext } from "./params.ts";
 import type { At, StateView } from "./view.ts";
 
 /** The ceremonies by which custodians come to a key, or hand it over, as far as everybody must see them alike. */

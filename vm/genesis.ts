@@ -1,8 +1,7 @@
 import { type Genesis, genesisHash, genesisSeed, genesisTaskId, genesisTimeMs } from "../genesis/genesis.ts";
 import { encodeTask } from "../genesis/task.ts";
 import { type Address, fromHex, parseAmount } from "../types/primitives.ts";
-import type { Account, Miner, Task } from "../types/state.ts";
-import { blankMiner } from "./stake.ts";
+import { type Account, blankMiner, type Miner, type Task } from "../types/state.ts";
 import { activated, NOBODY, newTask } from "./tasks.ts";
 import type { Singles } from "./view.ts";
 

@@ -1,5 +1,8 @@
 import type { Genesis } from "../genesis/genesis.ts";
-import { type Amount, parseAmount } from "../types/primitives.ts";
+import { type Amount, type Hash, type Height, parseAmount } from "../types/primitives.ts";
+
+/** What a transaction is executed with, beside the state. */
+export type TxContext = { readonly genesis: Genesis; readonly genesisHash: Hash; readonly height: Height };
 
 /** The amounts of genesis, read once. */
 export type Economy = {

@@ -24,7 +24,7 @@ import {
 import { type Tx, type TxBody, typedPayload } from "../types/tx.ts";
 import type { Draft } from "./draft.ts";
 import { failTx } from "./failures.ts";
-import type { TxContext } from "./transactions.ts";
+import type { TxContext } from "./params.ts";
 import { validatorsOf } from "./validators.ts";
 import type { At, StateView } from "./view.ts";
 

@@ -1,13 +1,12 @@
 import { addressOf, verifyCertificate, verifyPossession } from "../crypto/domain.ts";
 import { checkPublicKey } from "../crypto/ed25519.ts";
 import { type Address, bytesEqual, fromHex, toHex } from "../types/primitives.ts";
-import { type Miner, REPUTATION_ONE } from "../types/state.ts";
+import { blankMiner } from "../types/state.ts";
 import type { Bond, Unbond } from "../types/tx.ts";
 import type { Draft } from "./draft.ts";
 import { failTx } from "./failures.ts";
 import { isSpare } from "./jail.ts";
-import { economyOf } from "./params.ts";
-import type { TxContext } from "./transactions.ts";
+import { economyOf, type TxContext } from "./params.ts";
 import { isEngaged, MINER_KEYS } from "./view.ts";
 
 /** Transactions that move stake: bond, unbond, unjail. */
@@ -72,31 +71,6 @@ function checkRegistration(draft: Draft, sender: Address, tx: Bond, context: TxC
   if (genesis.registrars.length > 0 && !(tx.certificate.length === 64 && genesis.registrars.some(certified))) {
     failTx("TX_BAD_CERTIFICATE", "bond: no registrar named in genesis has certified this institution for the sender");
   }
-}
-
-/** A miner that has done nothing yet, without keys and stake. */
-export function blankMiner(address: Address): Miner {
-  return {
-    address,
-    institution: new Uint8Array(32),
-    consensusKey: new Uint8Array(32),
-    vrfKey: new Uint8Array(32),
-    moniker: new Uint8Array(0),
-    stake: 0n,
-    unbonding: 0n,
-    unbondingHeight: 0,
-    bondedAt: 0,
-    reputation: REPUTATION_ONE,
-    jailed: false,
-    jailedUntil: 0,
-    slashed: [],
-    missed: 0,
-    lastReveal: 0,
-    accepted: 0,
-    rejected: 0,
-    blocksProposed: 0,
-    earned: 0n,
-  };
 }
 
 /**

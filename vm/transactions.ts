@@ -17,15 +17,13 @@ import { type TaskCancel, type TaskFund, type TaskPublish, Tx, type TypedPayload
 import { complain, deal, register, rotate } from "./custodians.ts";
 import type { Draft } from "./draft.ts";
 import { failTx, failureCode, type TxInvalid } from "./failures.ts";
-import { economyOf } from "./params.ts";
+import { economyOf, type TxContext } from "./params.ts";
 import { execute, object, record, request } from "./records.ts";
 import { bond, unbond, unjail } from "./stake.ts";
 import type { State } from "./state.ts";
 import { endTask, newTask, readSpec } from "./tasks.ts";
 import { eligibleMiners } from "./validators.ts";
 import { type At, isOpen, statusCode, statusOf } from "./view.ts";
-
-export type TxContext = { readonly genesis: Genesis; readonly genesisHash: Hash; readonly height: Height };
 
 /** The bytes that a fee pays for: the encoded transaction, and what travels beside it. */
 export function feeSize(tx: Tx): number {
