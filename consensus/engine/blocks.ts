@@ -101,10 +101,8 @@ export class BlockPool {
       try {
         await this.ensureRecords(entry.derived);
       } catch (error) {
-        if (this.#closed) return;
-        if (isPoflError(error, "MISSING_RECORDS")) this.#later(attempt);
-        // A disk that does not take a payload: a verdict would be a lie, whichever it is.
-        else this.#deps.fatal(error);
+        // Any other is a disk that does not take a payload, which ends the node: a verdict would be a lie, whichever it is.
+        if (!this.#closed && isPoflError(error, "MISSING_RECORDS")) this.#later(attempt);
         return;
       }
       if (this.#closed) return;
@@ -125,7 +123,7 @@ export class BlockPool {
     return this.#closed ? undefined : confirmBlock(this.#ctx, block, source);
   }
 
-  /** What lies beside the block is here, and stays. @throws PoflError MISSING_RECORDS, or what the disk says */
+  /** What lies beside the block is here, and stays. @throws PoflError MISSING_RECORDS; an error that is none when the disk failed */
   async ensureRecords({ block, receipts }: Derived): Promise<void> {
     const beside = besideBlock(this.#ctx.genesisHash, block.txs, receipts);
     if (beside.length > 0) await this.#deps.records.ensure(beside);

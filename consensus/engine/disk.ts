@@ -1,3 +1,4 @@
+import { isPoflError } from "../../types/errors.ts";
 import type { EngineDeps } from "./types.ts";
 
 /**
@@ -22,13 +23,21 @@ export function endingOnDiskErrors(deps: EngineDeps): EngineDeps {
       return failed(error);
     }
   };
-  const { blobs, wal } = deps;
+  const { blobs, records, wal } = deps;
   return {
     ...deps,
     fatal,
     blobs: {
       get: (root) => blobs.get(root).catch(failed),
       put: (bytes) => blobs.put(bytes).catch(failed),
+    },
+    records: {
+      ensure: (beside) =>
+        records.ensure(beside).catch((error) => {
+          // No peer gave it: the disk is well.
+          if (isPoflError(error, "MISSING_RECORDS")) throw error;
+          return failed(error);
+        }),
     },
     wal: {
       entries: wal.entries,
