@@ -3,7 +3,7 @@ import { encodeMessage, type Message } from "../../consensus/messages.ts";
 import { signProposal, signVote } from "../../crypto/domain.ts";
 import { Block } from "../../types/block.ts";
 import { bytesEqual, fromHex } from "../../types/primitives.ts";
-import type { VoteType } from "../../types/vote.ts";
+import { PREVOTE, type VoteType } from "../../types/vote.ts";
 import type { Chance } from "./clock.ts";
 import { react, rewrite } from "./habits.ts";
 import type { SimNode } from "./node.ts";
@@ -78,6 +78,7 @@ export class Adversary {
   /** Somebody speaks. */
   heard(node: SimNode, peeked: Peeked, frame: Uint8Array): void {
     const { kind, height, round, blockId, validator } = peeked;
+    if (kind === "proposal") this.#lockEach(peeked);
     if (kind === "precommit" && !this.precommits.get(`${height}/${blockId}`)?.has(validator)) {
       const key = `${height}/${blockId}`;
       const known = this.precommits.get(key) ?? new Map<number, Uint8Array>();
@@ -104,8 +105,35 @@ export class Adversary {
     this.#held.add(key);
     if (!this.chance.happens(0.35)) return;
     const lucky = this.chance.pick(this.world.correct).name;
-    this.world.wire.hold({ kind, height, round, except: lucky }, this.chance.between(100, 1500));
+    this.world.wire.hold({ kind, height, round, from: this.#allBut(lucky) }, this.chance.between(100, 1500));
     this.world.note("adversary", `holds ${key} from all but ${lucky}`);
+  }
+
+  #allBut(lucky: string): string[] {
+    return this.world.nodes.map((n) => n.name).filter((name) => name !== lucky);
+  }
+
+  /**
+   * Lets correct validators lock one after the other, each on what is proposed in its round: whoever locked before gets a fresh proposal too late to
+   * vote for it, so that it takes the votes of the faulty to make a proof-of-lock, and these come in time to the next one only.
+   */
+  #lockEach({ height, round, blockId, validRound }: Peeked): void {
+    const key = `lock/${height}/${round}`;
+    const ctx = this.ctx(height);
+    if (!ctx || !this.trick("lock-each") || this.#held.has(key)) return;
+    this.#held.add(key);
+    const { correct, wire } = this.world;
+    const turn = (round: number) => (correct[(height + round) % correct.length] as SimNode).name;
+    const [last, next] = [turn(round + correct.length - 1), turn(round)];
+    const ms = this.chance.between(300, 900);
+    if (validRound === 0 && last !== next) wire.hold({ kind: "proposal", height, round, from: [last] }, ms);
+    for (const bad of this.faulty()) {
+      const validator = this.index(bad, ctx);
+      wire.hold({ kind: "prevote", height, round, validator, from: this.#allBut(next) }, ms);
+      const vote = this.vote(bad, { type: PREVOTE, height, round, blockId, validRound });
+      if (vote) this.send(bad, next, vote);
+    }
+    this.world.note("adversary", `lets only ${next} lock in ${height}/${round}, without ${last}`);
   }
 
   decided(node: SimNode, height: number): void {

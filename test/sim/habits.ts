@@ -126,9 +126,8 @@ function rewriteProposal(a: Adversary, bad: SimNode, to: string, frame: Uint8Arr
     if (other) out.push(again(other, 0, a.blocks.get(other)));
   }
   if (a.has(bad, "stale-proposer") && a.chance.happens(0.6)) {
-    const value = a.chance.pick(a.values(p.height));
-    const validRound = a.chance.happens(0.4) ? 0 : a.chance.whole(0, p.round);
-    if (value !== undefined) out.push(again(value, validRound, a.blocks.get(value)));
+    const stale = staleValue(a, p);
+    if (stale) out.push(again(stale.value, stale.validRound, a.blocks.get(stale.value)));
   }
   if (a.has(bad, "forger") && a.chance.happens(0.6)) {
     const forged = a.chance.happens(0.5) ? invalidBlock(a, p) : falseEvidence(a, bad, p);
@@ -141,6 +140,19 @@ function rewriteProposal(a: Adversary, bad: SimNode, to: string, frame: Uint8Arr
   if (a.has(bad, "mutator") && a.chance.happens(0.3)) out.push(mutated(a, bad, frame));
   void to;
   return out.length === 0 || a.chance.happens(0.15) ? [...out, frame] : out;
+}
+
+/** A value of before: with a proof-of-lock that it had, which a later one may stand against, or with any claim. */
+function staleValue(a: Adversary, { height, round }: Peeked): { value: string; validRound: number } | undefined {
+  const values = a.values(height);
+  if (values.length === 0) return undefined;
+  const proven = values.flatMap((value) =>
+    Array.from({ length: round }, (_, r) => ({ value, validRound: r + 1 })).filter(({ validRound }) =>
+      a.world.ledger.polka(height, validRound - 1, value),
+    ),
+  );
+  if (proven.length > 0 && a.chance.happens(0.5)) return a.chance.pick(proven);
+  return { value: a.chance.pick(values), validRound: a.chance.happens(0.4) ? 0 : a.chance.whole(0, round) };
 }
 
 /** One field of the message is one off; signed again, mostly. */

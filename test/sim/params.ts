@@ -19,7 +19,14 @@ export const HABITS = [
 export type Habit = (typeof HABITS)[number];
 
 /** What the adversary does to the network and to correct machines. */
-export const TRICKS = ["hold-one", "isolate-decider", "crash-on-lock", "crash-at-effect", "crash-on-decide"] as const;
+export const TRICKS = [
+  "hold-one",
+  "lock-each",
+  "isolate-decider",
+  "crash-on-lock",
+  "crash-at-effect",
+  "crash-on-decide",
+] as const;
 export type Trick = (typeof TRICKS)[number];
 
 export type Params = {

@@ -4,8 +4,15 @@ import type { Peeked } from "./peek.ts";
 
 /** The network between machines: every frame travels alone, so that nothing is in order unless chance puts it so. */
 
-/** Keeps what it names from everyone but one, until it is lifted. */
-export type Hold = { readonly kind: string; readonly height: number; readonly round: number; readonly except: string };
+/** Keeps what it names from some, until it is lifted. */
+export type Hold = {
+  readonly kind: string;
+  readonly height: number;
+  readonly round: number;
+  /** Only of this one; left out: of all. */
+  readonly validator?: number;
+  readonly from: readonly string[];
+};
 
 export type Receiver = (from: string, frame: Uint8Array, peeked: Peeked) => void;
 
@@ -75,10 +82,11 @@ export class Wire {
     for (const [hold, until] of this.#holds) {
       if (until <= now) this.#holds.delete(hold);
       else if (
-        hold.except !== to &&
         hold.kind === peeked.kind &&
         hold.height === peeked.height &&
-        hold.round === peeked.round
+        hold.round === peeked.round &&
+        (hold.validator ?? peeked.validator) === peeked.validator &&
+        hold.from.includes(to)
       )
         return false;
     }
