@@ -39,8 +39,9 @@ export function addAudit(group: Command): void {
   command.addHelpText(
     "after",
     "\nEvery file in data/records must be what the chain says, and gone where it says so; every salt, and the start, middle and end of every\n" +
-      "payload there are looked for in all other files of the home, raw and as hexadecimal digits. The database is compressed: of a stopped\n" +
-      "node its values are searched too, as they were before. What was erased is not there any more: whoever has a copy gives it with --erased.",
+      "payload there are looked for in all other files of the home, raw and as hexadecimal digits. The database may cut a value in two, and\n" +
+      "earlier builds compressed it: of a stopped node its values are searched too, whole. What was erased is not there any more: whoever has\n" +
+      "a copy gives it with --erased.",
   );
 }
 

@@ -32,7 +32,7 @@ import { Searcher } from "./search.ts";
  */
 
 export type AuditReport = {
-  /** Whether a node was using the home; then its database could be searched as it lies on the disk only, which is compressed. */
+  /** Whether a node was using the home; then its database could be searched as it lies on the disk only, where values may be cut in two. */
   readonly running: boolean;
   /** Of the chain. */
   readonly records: number;
@@ -178,7 +178,7 @@ async function askNode(client: RpcClient, hash: string): Promise<Awaited<ReturnT
   return { said: { records, requests }, values: 0, problems: [] };
 }
 
-/** The state in the store of a stopped node; on the way every value of its database is searched as it was before compression. */
+/** The state in the store of a stopped node; on the way every value of its database is searched, whole. */
 async function readStore(paths: HomePaths, hash: Uint8Array, searcher: Searcher<Found>) {
   const db = await openDatabase(paths.chain);
   const problems: AuditProblem[] = [];

@@ -100,7 +100,7 @@ test("real hosts: a peer that serves the erased original is refused and reported
   }
 });
 
-/** All files below a folder, with their bytes; of a stopped node's database also every value as it was before compression. */
+/** All files below a folder, with their bytes; of a stopped node's database also every value, whole. */
 async function bytesOf(dir: string, chain?: string): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
   for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {

@@ -114,7 +114,7 @@ for (const [id, leak, what] of LEAKS) {
     }));
 }
 
-test("found: a salt in a compressed value of the database", () =>
+test("found: a salt in a value of the database", () =>
   stopped(async ({ home, current }) => {
     const db = await openDatabase(home.paths.chain);
     await db.put(Buffer.from("zz"), Buffer.concat([Buffer.alloc(3000, "x"), current.sidecar.salt]));
