@@ -9,6 +9,7 @@ import type { Derived } from "../block/derive.ts";
 import { decodeMessage, encodeMessage, type Message, type Status } from "../messages.ts";
 import { SignGuard } from "../signer.ts";
 import { endingOnDiskErrors } from "./disk.ts";
+import { EarlyFrames } from "./early.ts";
 import { EvidencePool } from "./evidence.ts";
 import { makeStatus, missingFrom } from "./exchange.ts";
 import { type Decided, decided, follow } from "./follow.ts";
@@ -21,9 +22,6 @@ import { Wal } from "./wal.ts";
 
 /** While a height does not move, peers are told this often what is here, so that they send what is missing. */
 const STATUS_MS = 400;
-/** Frames of the next height that are kept until it begins, in number and in bytes: what is dropped comes again. */
-const MAX_EARLY_FRAMES = 1024;
-const MAX_EARLY_BYTES = 16 * 1024 * 1024;
 /** An answer to a status may be large: each peer gets one at most this often. */
 const STATUS_ANSWER_MS = 100;
 /** After a block that others decided: for the next one to come, if this node is behind. */
@@ -40,8 +38,7 @@ export class Engine {
   #lastVote: Bft | undefined;
   #head: Head;
   #run: HeightRun;
-  #early: { peer: string; frame: Uint8Array }[] = [];
-  #earlyBytes = 0;
+  readonly #early = new EarlyFrames();
   /** When each peer's status was answered last. */
   readonly #answered = new Map<string, number>();
   #cancelStatus: (() => void) | undefined;
@@ -138,10 +135,7 @@ export class Engine {
     if (followed) this.#deps.clock.timer(FOLLOW_MS, start);
     else start();
     this.#idle();
-    const early = this.#early;
-    this.#early = [];
-    this.#earlyBytes = 0;
-    for (const { peer, frame } of early) this.onFrame(peer, frame);
+    for (const { peer, frame } of this.#early.take()) this.onFrame(peer, frame);
   }
 
   /** Without a task a block comes when a transaction waits, else once per interval. */
@@ -348,10 +342,8 @@ export class Engine {
         (why) => this.#deps.net.report(peer, "reject", `${message.kind}: ${why}`),
       );
       if (fresh) this.#passOn(peer, frame);
-    } else if (height === current + 1 && this.#early.length < MAX_EARLY_FRAMES) {
-      if (this.#earlyBytes + frame.length > MAX_EARLY_BYTES) return;
-      this.#earlyBytes += frame.length;
-      this.#early.push({ peer, frame });
+    } else if (height === current + 1) {
+      this.#early.add(peer, frame);
     }
   }
 
