@@ -78,6 +78,7 @@ export class Engine {
   }
 
   start(): void {
+    for (const evidence of this.#wal.evidence()) this.#admit(evidence);
     this.#run.restore();
     this.#begin(false);
     const tick = () => {
@@ -120,7 +121,8 @@ export class Engine {
   #begin(fresh: boolean, followed = false): void {
     if (this.#stopped) return;
     try {
-      if (fresh || this.#wal.replay(this.#run.ctx.height).length === 0) this.#wal.begin(this.#run.ctx.height);
+      const { height } = this.#run.ctx;
+      if (fresh || this.#wal.replay(height).length === 0) this.#wal.begin(height, this.#evidence.waiting());
     } catch {
       this.#stopped = true;
       return;
@@ -239,15 +241,26 @@ export class Engine {
 
   /** What was found here, or sent by a peer and new; the others may propose before this node does. */
   #keep(evidence: Evidence, from?: string): void {
+    if (!this.#admit(evidence, from)) return;
     try {
-      if (!this.#evidence.add(evidence, this.#head.state)) return;
+      this.#wal.keep(evidence);
+    } catch {
+      // The disk refused, and the node ends (disk.ts).
+      return;
+    }
+    this.#deps.net.broadcast(encodeMessage({ kind: "evidence", value: evidence }));
+  }
+
+  /** Whether it is good, and new. */
+  #admit(evidence: Evidence, from?: string): boolean {
+    try {
+      return this.#evidence.add(evidence, this.#head.state);
     } catch (error) {
       if (!isPoflError(error, "BAD_EVIDENCE")) throw error;
       if (from) this.#deps.net.report(from, "reject", `evidence: ${error.message}`);
       else this.#deps.log.error({ err: error }, "found evidence that does not hold");
-      return;
+      return false;
     }
-    this.#deps.net.broadcast(encodeMessage({ kind: "evidence", value: evidence }));
   }
 
   /** As much as the next block can carry: to new peers, and to all once a height. */

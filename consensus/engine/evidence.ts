@@ -16,10 +16,7 @@ const MAX_WAITING_PER_KEY = 8;
 /** Pieces that wait in all: that many for each of a full set of validators. */
 const MAX_WAITING = MAX_WAITING_PER_KEY * MAX_VALIDATORS;
 
-/**
- * Evidence that waits for a block. It lives in memory: after a restart the log of the height in progress yields what it yielded before, and
- * peers send what they keep of earlier heights.
- */
+/** Evidence that waits for a block. What it takes in stands in the vote's log as well, from where it comes back after a restart. */
 export class EvidencePool {
   readonly #genesis: Genesis;
   readonly #genesisHash: Hash;

@@ -1,5 +1,6 @@
 import { ContainerType } from "@chainsafe/ssz";
 import { PoflError } from "../../types/errors.ts";
+import { Evidence } from "../../types/evidence.ts";
 import { MAX_BLOCK_BYTES } from "../../types/limits.ts";
 import { Bool, Bytes32, bytesUpTo, decode, type Hash, U8, U32, U53 } from "../../types/primitives.ts";
 import { Opening } from "../../types/round.ts";
@@ -10,7 +11,7 @@ import { type DurableLog, SignedSlot } from "../signer.ts";
 /**
  * The write-ahead log of the height in progress: every event that the vote has seen, in order. Replayed through the same pure
  * machine it gives the same state, lock included. It is flushed before each signature; signed messages are the signer's to keep, and stand here
- * once more.
+ * once more. Evidence stands here too, whatever its height, until a block has it.
  */
 
 export type WalEntry =
@@ -40,6 +41,7 @@ const TAG = {
   block: 7,
   trained: 8,
   signed: 9,
+  evidence: 10,
 } as const;
 
 /** Heights before the file starts afresh: each new file costs several flushes. */
@@ -58,21 +60,27 @@ export class Wal {
    * @throws PoflError CORRUPT_JOURNAL
    */
   replay(height: number): WalEntry[] {
-    let entries: WalEntry[] = [];
-    let current = -1;
-    try {
+    return readable(() => {
+      let entries: WalEntry[] = [];
+      let current = -1;
       for (const bytes of this.#log.entries) {
         if (bytes[0] === TAG.height) {
           current = decode(HeightMark, bytes.subarray(1)).height;
           entries = [];
-        } else if (current === height) {
+        } else if (current === height && bytes[0] !== TAG.evidence) {
           entries.push(decodeEntry(bytes));
         }
       }
-    } catch (cause) {
-      throw new PoflError("CORRUPT_JOURNAL", "the consensus log holds an entry that can't be read", {}, { cause });
-    }
-    return current === height ? entries : [];
+      return current === height ? entries : [];
+    });
+  }
+
+  /**
+   * Evidence that waited for a block at some height of the log; a block may have it by now.
+   * @throws PoflError CORRUPT_JOURNAL
+   */
+  evidence(): Evidence[] {
+    return readable(() => this.#log.entries.filter(isEvidence).map((bytes) => decode(Evidence, bytes.subarray(1))));
   }
 
   /** The height that the log was last at; 0 if it is empty. */
@@ -81,11 +89,19 @@ export class Wal {
     return mark ? decode(HeightMark, mark.subarray(1)).height : 0;
   }
 
-  /** Marks the start of a height; what came before is not needed any more, since its block is stored. */
-  begin(height: number): void {
+  /**
+   * Marks the start of a height; what came before is not needed any more, since its block is stored.
+   * @param waiting evidence that no block has yet: a new file begins with it
+   */
+  begin(height: number, waiting: readonly Evidence[] = []): void {
     const mark = tagged(TAG.height, HeightMark.serialize({ height }));
-    if (this.#heights++ % HEIGHTS_PER_FILE === 0) this.#log.reset([mark]);
-    else this.#log.append(mark, { sync: false });
+    if (this.#heights++ % HEIGHTS_PER_FILE > 0) this.#log.append(mark, { sync: false });
+    else this.#log.reset([mark, ...waiting.map(evidenceEntry)]);
+  }
+
+  /** Evidence that waits for a block from now on. */
+  keep(evidence: Evidence): void {
+    this.#log.append(evidenceEntry(evidence), { sync: false });
   }
 
   append(entry: WalEntry, sync = false): void {
@@ -95,6 +111,17 @@ export class Wal {
   /** Everything appended so far outlives a power failure from here on. */
   flush(): void {
     this.#log.sync();
+  }
+}
+
+const evidenceEntry = (evidence: Evidence): Uint8Array => tagged(TAG.evidence, Evidence.serialize(evidence));
+const isEvidence = (bytes: Uint8Array): boolean => bytes[0] === TAG.evidence;
+
+function readable<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new PoflError("CORRUPT_JOURNAL", "the consensus log holds an entry that can't be read", {}, { cause });
   }
 }
 

@@ -266,6 +266,30 @@ test("a node that is killed finds in its log what it found before", async () => 
   assert.is(evidence && accused(offenceOf(evidence)), validator);
 });
 
+test("evidence of an earlier height outlives a restart of everybody who knows it", async () => {
+  const world = await network(37, NAMES);
+  world.kill("c");
+  world.kill("d");
+  assert.not(await world.run(3_000, () => false));
+  world.filter = (from, _to, frame) => from !== "a" || decodeMessage(frame).kind !== "evidence";
+  const vote = (fill: number) => {
+    const blockId = new Uint8Array(32).fill(fill);
+    const message = { type: PRECOMMIT, height: 1, round: 9, blockId, validRound: 0, time: 0, validator: 3 };
+    return signVote(world.hash, LIAR.secret, message);
+  };
+  const offence = voteOffence(vote(1), vote(2));
+  assert.ok(offence);
+  const value = evidenceOf(LIAR.publicKey, offence);
+  world.engines.get("a")?.onFrame("stranger", encodeMessage({ kind: "evidence", value }));
+  // What is signed next flushes the log.
+  assert.not(await world.run(20_000, () => false));
+  world.kill("a");
+  world.kill("b");
+  world.filter = () => true;
+  for (const name of ["a", "b", "c"]) world.start(name);
+  await assertPunished(world, "double-vote");
+});
+
 test("runs with loss, delay and crashes yield no evidence: one key, one voice", async () => {
   for (const seed of [41, 42, 43]) {
     const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed, loss: 0.2, delay: 60 });

@@ -5,6 +5,7 @@ import { Wal } from "../../consensus/engine/wal.ts";
 import { type DurableLog, SignGuard } from "../../consensus/signer.ts";
 import { keyPair } from "../../crypto/ed25519.ts";
 import { isPoflError } from "../../types/errors.ts";
+import { evidenceOf } from "../../types/evidence.ts";
 import { ZERO_HASH } from "../../types/primitives.ts";
 import { PRECOMMIT, PREVOTE } from "../../types/vote.ts";
 import { proposal, valueId, vote } from "./bft-cluster.ts";
@@ -113,6 +114,32 @@ test("the write-ahead log gives back the events of its height, every kind, in or
   assert.equal(new Wal(log).replay(5), entries as never);
   assert.equal(new Wal(log).replay(4), []);
   assert.equal(new Wal(log).replay(6), []);
+});
+
+test("the write-ahead log carries evidence from file to file while it waits, beside the heights", () => {
+  const log = new MemoryLog();
+  const wal = new Wal(log);
+  const first = vote(PREVOTE, 2, valueId(0, 0), 0);
+  const second = vote(PREVOTE, 2, valueId(1, 1), 0);
+  const waits = (fill: number) =>
+    evidenceOf(bytes(...new Array<number>(32).fill(fill)), { kind: "amnesia", first, second });
+  const [a, b] = [waits(1), waits(2)];
+  wal.begin(1);
+  wal.keep(a);
+  wal.keep(b);
+  for (let height = 2; height <= 300; height++) {
+    wal.begin(height, [a]);
+    wal.append({ type: "bft", event: { type: "start" } });
+    assert.equal(new Wal(log).evidence(), height <= 128 ? [a, b] : [a], `height ${height}`);
+    assert.equal(new Wal(log).replay(height), [{ type: "bft", event: { type: "start" } }]);
+  }
+  new Wal(log).begin(301);
+  assert.equal(new Wal(log).evidence(), []);
+  log.append(Uint8Array.of(10, 1, 2), { sync: false });
+  assert.throws(
+    () => new Wal(log).evidence(),
+    (e: unknown) => isPoflError(e, "CORRUPT_JOURNAL"),
+  );
 });
 
 test("a node that lost its log but not its signer's file does not sign against its own precommit, in whatever order", () => {
