@@ -5,8 +5,9 @@ import type { Engine } from "../consensus/engine/engine.ts";
 import type { EngineLog } from "../consensus/engine/types.ts";
 import type { Network, Peer } from "../p2p/types.ts";
 import { CertifiedBlock } from "../types/block.ts";
-import { errorText, isPoflError } from "../types/errors.ts";
+import { errorText, isPoflError, PoflError } from "../types/errors.ts";
 import { decode, U32, U53 } from "../types/primitives.ts";
+import { Sources } from "./sources.ts";
 import type { VrfAhead } from "./vrf/ahead.ts";
 
 /** Catching up: certified blocks in order, from whoever says that it is ahead. Each is verified before it is applied. */
@@ -21,7 +22,10 @@ const AHEAD = 32;
 /** Blocks that are stored with one flush of the disk, in number and bytes: a crash loses them together, and the node answers nobody while it checks them. */
 const MAX_GROUP = 16;
 const MAX_GROUP_BYTES = 256 * 1024;
+/** For each frame, and for all that a source sends at less than the least rate. */
 const TIMEOUT_MS = 10_000;
+/** Bytes a millisecond that a source must give, so that one that drips does not hold up a node for days. */
+const LEAST_RATE = 64;
 const MAX_BATCH_BYTES = 64 * 1024 * 1024;
 
 export const BlocksRequest = new ContainerType({ from: U53, count: U32 }, { typeName: "BlocksRequest" });
@@ -42,23 +46,28 @@ export type SyncDeps = {
    * Takes a snapshot of at least height `from`; false if no peer gives one. Left out: all blocks are replayed.
    * Rejects when the node must not go on.
    */
-  readonly join?: (peers: () => readonly Peer[], from: number, signal: AbortSignal) => Promise<boolean>;
-  /** Before blocks of a peer are taken: throws if its chain is not the trusted one. */
+  readonly join?: (claims: () => Claims, from: number, signal: AbortSignal) => Promise<boolean>;
+  /** Before blocks of a peer are taken: throws if its chain is not the trusted one, FORGED_HOME if this node's own is not. */
   readonly lead?: (peer: Peer, signal: AbortSignal) => Promise<void>;
   /** Verifies proofs of blocks that have been read before they are applied. */
   readonly ahead?: Pick<VrfAhead, "begin" | "rest">;
   /** A peer is far ahead of this node. */
   readonly far?: (height: number) => void;
   readonly fatal?: (error: unknown) => void;
+  /** Milliseconds from any moment on. */
+  readonly now?: () => number;
 };
+
+/** Heads that peers claim; a claim is only a reason to ask, never believed. */
+export type Claims = ReadonlyMap<Peer, number>;
 
 /** A block that has come, and when its proof has been verified. */
 type Read = { readonly block: CertifiedBlock; readonly bytes: number; readonly ready: Promise<void> | undefined };
 
 export class Sync {
   readonly #deps: SyncDeps;
-  /** Heads that peers claim; a claim is only a reason to ask, never believed. */
   readonly #claims = new Map<Peer, number>();
+  readonly #sources = new Sources();
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
   /** Whether a snapshot has been asked for. */
@@ -91,6 +100,7 @@ export class Sync {
 
   gone(peer: Peer): void {
     this.#claims.delete(peer);
+    this.#sources.gone(peer);
   }
 
   /** A peer says that its head is `height`. One ahead is sent by the peer itself. */
@@ -111,12 +121,14 @@ export class Sync {
   async #join(): Promise<boolean> {
     const { join, engine, log, fatal } = this.#deps;
     const { signal } = this.#abort;
-    const far = () => [...this.#claims].filter(([, height]) => height >= WORTH_A_SNAPSHOT).map(([peer]) => peer);
-    if (!join || this.#tried || engine().head.height > 0 || far().length === 0) return true;
-    this.#tried = true;
+    if (!join || this.#tried || engine().head.height > 0) return true;
     try {
+      // Whoever speaks first may be young itself, or lie.
       await sleep(GATHER_MS, undefined, { signal });
-      if (await join(far, WORTH_A_SNAPSHOT, signal)) log.info({ height: engine().head.height }, "took a snapshot");
+      if (![...this.#claims.values()].some((height) => height >= WORTH_A_SNAPSHOT)) return true;
+      this.#tried = true;
+      if (await join(() => this.#claims, WORTH_A_SNAPSHOT, signal))
+        log.info({ height: engine().head.height }, "took a snapshot");
       else log.info({}, "no peer gives a snapshot: all blocks are replayed");
     } catch (error) {
       if (signal.aborted) return false;
@@ -130,17 +142,21 @@ export class Sync {
     const { log, engine, network } = this.#deps;
     while (!this.#abort.signal.aborted) {
       const next = engine().head.height + 1;
-      const sources = [...this.#claims].filter(([, height]) => height >= next);
-      const source = sources.sort((a, b) => b[1] - a[1])[0]?.[0];
+      const source = this.#sources.next([...this.#claims].filter(([, head]) => head >= next).map(([peer]) => peer));
       if (source === undefined) return;
       try {
         await this.#deps.lead?.(source, this.#abort.signal);
         const got = await this.#pull(source, next);
+        if (got > 0) this.#sources.served(source);
         // It claimed blocks that it does not serve: another one may.
-        if (got === 0) this.#claims.delete(source);
+        else this.#failed(source);
       } catch (error) {
-        this.#claims.delete(source);
+        this.#failed(source);
         if (this.#abort.signal.aborted) return;
+        if (isPoflError(error, "FORGED_HOME")) {
+          this.#deps.fatal?.(error);
+          return;
+        }
         const forged = FORGED.some((code) => isPoflError(error, code));
         if (forged || isPoflError(error, "BAD_ENCODING")) network.report(source, "reject");
         log.warn(
@@ -149,6 +165,11 @@ export class Sync {
         );
       }
     }
+  }
+
+  #failed(source: Peer): void {
+    this.#claims.delete(source);
+    this.#sources.failed(source);
   }
 
   /** Takes blocks as long as the source has some, a while at most, so that another may be asked. Reads on while blocks are applied. */
@@ -214,12 +235,19 @@ export class Sync {
   }
 
   async *#blocks(source: Peer, from: number, signal: AbortSignal): AsyncGenerator<Omit<Read, "ready">> {
+    const { now = () => performance.now() } = this.#deps;
     const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal };
+    /** How long the source has been waited for beyond what its bytes may take. */
+    let late = 0;
+    let asked = now();
     for (let batch = 0; batch < BATCHES; batch++) {
       let got = 0;
       const request = BlocksRequest.serialize({ from: from + batch * BATCH, count: BATCH });
       for await (const frame of this.#deps.network.request(source, BLOCKS_PROTOCOL, request, options)) {
+        late = Math.max(0, late + now() - asked - frame.length / LEAST_RATE);
         yield { block: decode(CertifiedBlock, frame), bytes: frame.length };
+        if (late > TIMEOUT_MS) throw new PoflError("TIMEOUT", `${source} gives its blocks too slowly`);
+        asked = now();
         got++;
       }
       if (got < BATCH) return;

@@ -1,5 +1,5 @@
 import { type LightBlock, type Validator, ValidatorSet } from "../../types/block.ts";
-import type { Height } from "../../types/primitives.ts";
+import type { Hash, Height } from "../../types/primitives.ts";
 import { type Anchor, type LightChain, verifyNext } from "./chain.ts";
 
 /**
@@ -7,11 +7,16 @@ import { type Anchor, type LightChain, verifyNext } from "./chain.ts";
  * for a quarter of a million changes of four validators; of a longer chain the oldest are forgotten, which only history needs.
  */
 const MAX_SET_BYTES = 128 * 1024 * 1024;
+const ID_BYTES = 32;
 
 /** A chain of headers as far as it is verified, whoever sent them. */
 export class Follower {
   readonly #chain: LightChain;
+  /** Where it began. */
+  readonly first: Anchor;
   #anchor: Anchor;
+  /** From that of `first` on, one after the other; the array is longer than they are. */
+  #ids = new Uint8Array(ID_BYTES * 1024);
   readonly #sets: { readonly height: Height; readonly set: Uint8Array }[] = [];
   #setBytes = 0;
   /** Of `#sets`, those that were forgotten. */
@@ -20,7 +25,9 @@ export class Follower {
   /** @param from genesis, or a trusted header */
   constructor(chain: LightChain, from: Anchor) {
     this.#chain = chain;
+    this.first = from;
     this.#anchor = from;
+    this.#ids.set(from.id);
     if (from.height > 0) this.#note(from.height, from.validators);
     this.#note(from.height + 1, from.next);
   }
@@ -28,6 +35,13 @@ export class Follower {
   /** The last verified header. */
   get anchor(): Anchor {
     return this.#anchor;
+  }
+
+  /** The id of a verified header; undefined before the first and after the last of them. */
+  id(height: Height): Hash | undefined {
+    if (height < this.first.height || height > this.#anchor.height) return undefined;
+    const at = (height - this.first.height) * ID_BYTES;
+    return this.#ids.slice(at, at + ID_BYTES);
   }
 
   /** The encoded validators of the heights from each entry's on, up to the next one's; ascending. */
@@ -40,6 +54,13 @@ export class Follower {
     const next = verifyNext(this.#chain, this.#anchor, block);
     if (next.next !== this.#anchor.next) this.#note(next.height + 1, next.next);
     this.#anchor = next;
+    const at = (next.height - this.first.height) * ID_BYTES;
+    if (at === this.#ids.length) {
+      const longer = new Uint8Array(2 * at);
+      longer.set(this.#ids);
+      this.#ids = longer;
+    }
+    this.#ids.set(next.id, at);
   }
 
   #note(height: Height, validators: readonly Validator[]): void {

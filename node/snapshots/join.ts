@@ -1,12 +1,13 @@
 import type { Head } from "../../consensus/block/context.ts";
 import type { Anchor, Checkpoint } from "../../consensus/light/chain.ts";
-import type { Follower } from "../../consensus/light/follower.ts";
+import { Follower } from "../../consensus/light/follower.ts";
 import type { Genesis } from "../../genesis/genesis.ts";
 import type { Peer } from "../../p2p/types.ts";
 import { blockId } from "../../types/block.ts";
 import { errorText, isPoflError, PoflError } from "../../types/errors.ts";
-import { bytesEqual, decode, type Height, toHex } from "../../types/primitives.ts";
+import { bytesEqual, decode, type Hash, type Height, toHex } from "../../types/primitives.ts";
 import type { Snapshot } from "../store/restore.ts";
+import type { Claims } from "../sync.ts";
 import { type FetchDeps, fetchBlock, fetchState } from "./fetch.ts";
 import { ask, beginning, follow, headersOf, isLie, notHeld } from "./headers.ts";
 import { SNAPSHOT_EVERY } from "./serve.ts";
@@ -19,10 +20,8 @@ import { encodeQuestion, Offers } from "./wire.ts";
 
 /** Rounds of asking for offers: states that are offered go out of date while others fail. */
 const ATTEMPTS = 3;
-/** Peers that are asked whether they know the same chain. */
-const WITNESSES = 8;
-/** Heights that each is asked about, until it knows one. */
-const MARKS_ASKED = 8;
+/** For a peer to show where its chain leaves the one that others gave. */
+const COMPARE_MS = 60_000;
 const PROGRESS_HEADERS = 5_000;
 
 export type JoinDeps = FetchDeps & {
@@ -47,13 +46,14 @@ export class Join {
 
   /**
    * Undefined if no peer gives a state that is worth it: the chain is replayed then.
-   * @param peers that say that they are far ahead
+   * @param claims of all peers: those that are far ahead give the snapshot, all of them say whether they know the same chain
    * @param from the least height that is worth it
    * @throws PoflError CONFLICTING_CHAINS when certificates vouch for two chains
    */
-  async run(peers: () => readonly Peer[], from: Height): Promise<Joined | undefined> {
+  async run(claims: () => Claims, from: Height): Promise<Joined | undefined> {
     const { checkpoint, signal, log } = this.#deps;
     const least = Math.max(from, checkpoint?.height ?? 0);
+    const peers = () => [...claims()].filter(([, height]) => height >= from).map(([peer]) => peer);
     for (let attempt = 0; attempt < ATTEMPTS && !signal.aborted; attempt++) {
       const offers = (await Promise.all(peers().map((peer) => this.#offers(peer, least)))).filter(
         (o) => o !== undefined,
@@ -65,7 +65,7 @@ export class Join {
         const anchor = this.#marks.get(height);
         if (!anchor || signal.aborted) continue;
         const sources = offers.filter((o) => o.heights.includes(height)).map((o) => o.peer);
-        await this.#witnesses(anchor, peers());
+        await this.#witnesses(height, claims());
         const joined = await this.#take(anchor, sources, peers());
         if (joined) return joined;
       }
@@ -87,7 +87,9 @@ export class Join {
     const to = heights[0] as Height;
     for (const peer of peers) {
       await this.#from(peer, "headers", async () => {
-        this.#follower ??= await beginning(this.#deps, this.#deps, this.#deps.genesis, peer);
+        if (!this.#follower) this.#follower = await beginning(this.#deps, this.#deps, this.#deps.genesis, peer);
+        // What others gave may be another chain than this peer's: then it is not to blame if its headers don't follow.
+        else if (!(await this.#agrees(this.#follower, peer, this.#follower.anchor.height))) return;
         const mark = (anchor: Anchor) => {
           const { height } = anchor;
           if (heights.includes(height) || height % SNAPSHOT_EVERY === 0) this.#marks.set(height, anchor);
@@ -102,32 +104,59 @@ export class Join {
 
   /**
    * Whoever trusts genesis alone can't tell a chain from one forged with keys that were sold long ago; but two that are both certified
-   * can be told from one. So others are asked too, and none is chosen.
+   * can be told from one. So all peers are asked, also those that are behind, and none is chosen.
    */
-  async #witnesses(anchor: Anchor, peers: readonly Peer[]): Promise<void> {
-    if (this.#deps.checkpoint) return;
-    // One that is behind knows an earlier height.
-    const marks = [...this.#marks.values()].filter((m) => m.height <= anchor.height);
-    const asked = marks.sort((a, b) => b.height - a.height).slice(0, MARKS_ASKED);
-    for (const peer of peers.slice(0, WITNESSES)) {
-      await this.#from(peer, "its word on a header", async () => {
-        for (const mark of asked) if (await this.#agrees(peer, mark)) return;
-      });
-    }
+  async #witnesses(to: Height, claims: Claims): Promise<void> {
+    const follower = this.#follower;
+    if (!follower) return;
+    const asked = [...claims].map(([peer, claim]) =>
+      this.#from(peer, "its word on a header", () => this.#agrees(follower, peer, Math.min(claim, to))),
+    );
+    await Promise.all(asked);
   }
 
-  /** False if the peer has no such header. @throws PoflError CONFLICTING_CHAINS; what its headers are refused for */
-  async #agrees(peer: Peer, mark: Anchor): Promise<boolean> {
-    const { genesis } = this.#deps;
-    for await (const { header } of headersOf(this.#deps, peer, mark.height, mark.height)) {
-      if (bytesEqual(blockId(header), mark.id)) return true;
-      const other = await beginning(this.#deps, this.#deps, genesis, peer);
-      await follow(this.#deps, peer, other, mark.height);
-      if (other.anchor.height < mark.height) throw notHeld(`the headers up to ${mark.height}`);
-      if (!bytesEqual(other.anchor.id, mark.id)) throw conflict(mark, other.anchor);
-      return true;
+  /**
+   * Whether a peer has the verified header of this height; false if it has none.
+   * @throws PoflError CONFLICTING_CHAINS when it has another one, certified too; what its headers are refused for
+   */
+  async #agrees(follower: Follower, peer: Peer, height: Height): Promise<boolean> {
+    const id = follower.id(height);
+    if (!id || height === follower.first.height) return true;
+    const theirs = await this.#idOf(peer, height);
+    if (theirs && !bytesEqual(theirs, id)) await this.#compare(follower, peer, height);
+    return theirs !== undefined;
+  }
+
+  async #idOf(peer: Peer, height: Height, signal = this.#deps.signal): Promise<Hash | undefined> {
+    for await (const { header } of headersOf({ ...this.#deps, signal }, peer, height, height)) return blockId(header);
+    return undefined;
+  }
+
+  /**
+   * Where the chains part, found by halving, so that neither a long chain nor a peer without its beginning is in the way; the first header
+   * there must be certified by the validators of the last one that both have.
+   * @throws PoflError CONFLICTING_CHAINS, or what the peer's headers are refused for
+   */
+  async #compare(follower: Follower, peer: Peer, height: Height): Promise<never> {
+    const { genesisHash, checkpoint } = this.#deps;
+    const signal = AbortSignal.any([this.#deps.signal, AbortSignal.timeout(COMPARE_MS)]);
+    let low = follower.first.height;
+    let high = height;
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      const theirs = await this.#idOf(peer, middle, signal);
+      if (!theirs) throw notHeld(`the header of height ${middle}, to compare chains`);
+      if (bytesEqual(theirs, follower.id(middle) as Hash)) low = middle;
+      else high = middle;
     }
-    return false;
+    const marks = [...this.#marks.values()].filter((mark) => mark.height <= low);
+    const from = marks.reduce((best, mark) => (mark.height > best.height ? mark : best), follower.first);
+    const other = new Follower({ genesisHash, checkpoint }, from);
+    await follow({ ...this.#deps, signal }, peer, other, high);
+    if (other.anchor.height < high) throw notHeld(`the header of height ${high}`);
+    const [one, two] = [follower.id(high) as Hash, other.anchor.id];
+    if (bytesEqual(one, two)) throw new PoflError("BAD_HEADER", `height ${high}: the peer gives two headers`);
+    throw conflict(`height ${high} is ${toHex(one)} and ${toHex(two)}`);
   }
 
   async #take(anchor: Anchor, sources: readonly Peer[], peers: readonly Peer[]): Promise<Joined | undefined> {
@@ -150,7 +179,7 @@ export class Join {
       return await work();
     } catch (error) {
       if (isPoflError(error, "CONFLICTING_CHAINS")) throw error;
-      if (isPoflError(error, "FORKED")) throw conflict(this.#follower?.anchor, undefined, error.message);
+      if (isPoflError(error, "FORKED")) throw conflict(error.message);
       if (signal.aborted) return undefined;
       if (isLie(error)) network.report(peer, "reject");
       log.warn({ peer }, `${isLie(error) ? "refused" : "could not get"} ${what}: ${errorText(error)}`);
@@ -159,9 +188,7 @@ export class Join {
   }
 }
 
-function conflict(one: Anchor | undefined, two: Anchor | undefined, why?: string): PoflError {
-  const both =
-    why ?? `height ${one?.height} is ${toHex(one?.id ?? new Uint8Array())} and ${toHex(two?.id ?? new Uint8Array())}`;
+function conflict(both: string): PoflError {
   return new PoflError(
     "CONFLICTING_CHAINS",
     `peers have two chains of this genesis, both certified by its validators: ${both}. One of them is forged with their keys. Ask a hospital that ` +

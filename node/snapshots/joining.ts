@@ -5,6 +5,7 @@ import type { Genesis } from "../../genesis/genesis.ts";
 import type { Log, Network, Peer } from "../../p2p/types.ts";
 import type { Hash } from "../../types/primitives.ts";
 import type { Store } from "../store/store.ts";
+import type { Claims } from "../sync.ts";
 import { Join } from "./join.ts";
 import type { TrustedPath } from "./trusted.ts";
 
@@ -32,9 +33,9 @@ export class Joining {
   }
 
   /** As `SyncDeps.join`. */
-  readonly join = async (peers: () => readonly Peer[], from: number, signal: AbortSignal): Promise<boolean> => {
+  readonly join = async (claims: () => Claims, from: number, signal: AbortSignal): Promise<boolean> => {
     const { engine, store, adopted } = this.#deps;
-    const joined = await new Join({ ...this.#deps, signal }).run(peers, from);
+    const joined = await new Join({ ...this.#deps, signal }).run(claims, from);
     if (!joined || signal.aborted) return false;
     return engine.adopt(joined.head, async () => {
       await store.restore(joined.snapshot);

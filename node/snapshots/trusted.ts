@@ -38,16 +38,21 @@ export class TrustedPath {
 
   /**
    * Learns the way from the head to the trusted block from a peer's headers, if need be. No signature is needed: a hash says more.
-   * @throws PoflError NOT_TRUSTED when the peer's chain does not lead there; NOT_HELD when it ends before; network errors
+   * @throws PoflError NOT_TRUSTED when the peer's chain does not lead there; NOT_HELD when it ends before; FORGED_HOME when it leads there past
+   *   the head; network errors
    */
   async learn(asking: Asking, peer: Peer, head: { readonly height: Height; readonly id: Hash }): Promise<void> {
     const to = this.#checkpoint;
     if (!to || head.height >= to.height || this.#ids.has(head.height + 1)) return;
     const ids = new Map<Height, Hash>();
     let last = head.id;
+    let past = false;
     for await (const { header } of headersOf(asking, peer, head.height + 1, to.height)) {
       const height = head.height + ids.size + 1;
-      if (header.height !== height || !bytesEqual(header.parent, last)) {
+      const linked = bytesEqual(header.parent, last);
+      // It may be this node's head that is wrong: the end will tell.
+      if (ids.size === 0) past = !linked;
+      if (header.height !== height || (ids.size > 0 && !linked)) {
         throw new PoflError("NOT_TRUSTED", `header ${height} does not follow the one before it`, { height });
       }
       last = blockId(header);
@@ -56,6 +61,15 @@ export class TrustedPath {
     if (ids.size < to.height - head.height) throw notHeld(`the trusted block of height ${to.height}`);
     if (!bytesEqual(last, to.id)) {
       throw new PoflError("NOT_TRUSTED", `height ${to.height} is ${toHex(last)}, but ${toHex(to.id)} is trusted`);
+    }
+    if (past) {
+      throw new PoflError(
+        "FORGED_HOME",
+        `block ${head.height} of this node, ${toHex(head.id)}, is not below block ${to.height} of sync.trusted, ${toHex(to.id)}, to which a peer's ` +
+          "headers lead. Ask again for the hash; if it is right, this home follows a forged chain: move data/chain away and start again (keep " +
+          "data/signer.state)",
+        { height: head.height },
+      );
     }
     this.#ids = ids;
   }

@@ -11,6 +11,7 @@ import {
   decodeQuestion,
   encodeQuestion,
   HEADERS_PROTOCOL,
+  HeadersWanted,
   Offers,
   type Question,
   SNAPSHOT_PROTOCOL,
@@ -50,7 +51,9 @@ function joining(chain: CertifiedChain, network: FakeNetwork, checkpoint?: Check
   });
 }
 
-const run = (join: Join, network: FakeNetwork) => join.run(() => [...network.peers.keys()], 5);
+/** @param heads that peers claim where they are not at LENGTH */
+const run = (join: Join, network: FakeNetwork, heads: Record<string, number> = {}, from = 5) =>
+  join.run(() => new Map([...network.peers.keys()].map((peer) => [peer, heads[peer] ?? LENGTH])), from);
 
 function whole(joined: Joined | undefined, chain: CertifiedChain, height = AT): void {
   assert.ok(joined);
@@ -224,6 +227,66 @@ test("trusting genesis alone, a node that meets two certified chains takes neith
       assert.match(error.message, /sync\.trusted/);
     }
   }
+});
+
+test("a forger that is asked first, and shows no more than it must, does not have the others blamed", async () => {
+  const { chain, honest } = await world();
+  const { fork, handlers } = await forged();
+  // At first it offers what is not there, so that others are asked for the headers after its last one.
+  let offers = 0;
+  const forger = forging(handlers, "offers", () => Offers.serialize(++offers <= 2 ? [LENGTH] : [LENGTH + 2]));
+  forger.set(HEADERS_PROTOCOL, async function* (_peer, request) {
+    const { from, count } = HeadersWanted.deserialize(request);
+    const last = Math.min(from + count - 1, offers <= 2 ? 8 : LENGTH + 2);
+    if (from <= last)
+      yield LightBlocks.serialize(Array.from({ length: last - from + 1 }, (_, i) => fork.light(from + i)));
+  });
+  const network = new FakeNetwork();
+  network.peers.set("forger", forger);
+  for (const name of ["one", "two", "three"]) network.peers.set(name, honest);
+  await refused(() => run(joining(chain, network), network, { forger: LENGTH + 4 }), "CONFLICTING_CHAINS");
+  assert.equal(network.reports, []);
+});
+
+test("peers that are too young to give a snapshot still say that they know another chain", async () => {
+  const { chain } = await world();
+  const { handlers } = await forged();
+  const network = new FakeNetwork();
+  network.peers.set("forger", handlers);
+  network.peers.set("young", await serving(chain.fork(10), []));
+  const heads = { forger: LENGTH + 4, young: 10 };
+  await refused(() => run(joining(chain, network), network, heads, 15), "CONFLICTING_CHAINS");
+  assert.equal(network.reports, []);
+});
+
+test("a peer that says of a height that it has another block, and shows none that is certified, is no witness", async () => {
+  const { chain, honest } = await world();
+  const other = lying(honest, HEADERS_PROTOCOL, (frame) => {
+    const blocks = LightBlocks.deserialize(frame);
+    for (const { header } of blocks) if (header.height >= 7) header.time += 1;
+    return LightBlocks.serialize(blocks);
+  });
+  const network = new FakeNetwork();
+  network.peers.set("honest", honest);
+  network.peers.set("liar", other);
+  whole(await run(joining(chain, network), network), chain);
+  assert.ok(network.reports.length > 0 && network.reports.every((r) => r === "liar reject"), `${network.reports}`);
+});
+
+test("a home that is on a forged chain below the trusted block says so, and blames no peer", async () => {
+  const { chain, honest } = await world();
+  const { fork, handlers } = await forged();
+  const network = new FakeNetwork();
+  network.peers.set("honest", honest);
+  network.peers.set("forger", handlers);
+  const asking = { network, signal: new AbortController().signal };
+  const path = new TrustedPath({ height: 9, id: chain.blocks[8]!.head.id });
+  const head = fork.blocks[5]!.head;
+  const told = await refused(() => path.learn(asking, "honest", head), "FORGED_HOME");
+  assert.match(told.message, /block 6 of this node.*move data\/chain away/);
+  // The forger can't make a node think so.
+  await refused(() => path.learn(asking, "forger", head), "NOT_TRUSTED");
+  await refused(() => path.learn(asking, "forger", chain.blocks[5]!.head), "NOT_TRUSTED");
 });
 
 test("below the trusted block a node that replays takes what leads there, and nothing else", async () => {

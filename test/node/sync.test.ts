@@ -4,6 +4,7 @@ import { computeRound, type RoundInput } from "../../consensus/round/compute.ts"
 import { Sync } from "../../node/sync.ts";
 import type { Network, RequestHandler } from "../../p2p/types.ts";
 import { CertifiedBlock } from "../../types/block.ts";
+import { isPoflError, PoflError } from "../../types/errors.ts";
 import { toHex } from "../../types/primitives.ts";
 import { TASK, testGenesis, World } from "../consensus/world.ts";
 
@@ -20,15 +21,27 @@ async function behind(): Promise<World> {
   return world;
 }
 
-/** The sync of `d` against peers of which each serves what `serve` makes of the true block. */
-function syncOf(world: World, serve: Record<string, (block: CertifiedBlock) => CertifiedBlock>) {
+/**
+ * The sync of `d` against peers of which each serves what `serve` makes of the true block; one that needs `pause` ms for each fails if
+ * that is more than it may be.
+ */
+function syncOf(
+  world: World,
+  serve: Record<string, (block: CertifiedBlock) => CertifiedBlock>,
+  pause: Record<string, number> = {},
+) {
   const reports: string[] = [];
+  const asked: string[] = [];
+  let clock = 0;
   const network = {
     serve: async (_name: string, _handler: RequestHandler) => {},
     report: (peer: string, verdict: string) => reports.push(`${peer} ${verdict}`),
     request: async function* (peer: string, _protocol: string, request: Uint8Array) {
       const from = Number(new DataView(request.buffer, request.byteOffset).getBigUint64(0, true));
+      asked.push(peer);
       for (let height = from; height <= 8; height++) {
+        clock += Math.min(10_000, pause[peer] ?? 1);
+        if ((pause[peer] ?? 0) > 10_000) throw new PoflError("TIMEOUT", "nothing came");
         const block = world.certified("a", height) as CertifiedBlock;
         yield CertifiedBlock.serialize(serve[peer]?.(structuredClone(block)) ?? block);
       }
@@ -36,8 +49,14 @@ function syncOf(world: World, serve: Record<string, (block: CertifiedBlock) => C
   } as unknown as Network;
   const engine = world.engines.get("d");
   assert.ok(engine);
-  const sync = new Sync({ network, engine: () => engine, certified: async () => undefined, log: quiet });
-  return { sync, reports };
+  const sync = new Sync({
+    network,
+    engine: () => engine,
+    certified: async () => undefined,
+    log: quiet,
+    now: () => clock,
+  });
+  return { sync, reports, asked };
 }
 
 test("a peer that serves a forged block is refused and reported, another one is asked, and the chain is whole", async () => {
@@ -58,6 +77,74 @@ test("a peer that serves a forged block is refused and reported, another one is 
     const mine = CertifiedBlock.serialize(world.certified("d", h) as CertifiedBlock);
     assert.equal(mine, CertifiedBlock.serialize(world.certified("a", h) as CertifiedBlock), `height ${h}`);
   }
+  await sync.stop();
+});
+
+test("a source that claims most and drips is left for another after two blocks, and comes last from then on", async () => {
+  const world = await behind();
+  const { sync, asked, reports } = syncOf(world, {}, { drip: 9_000 });
+  sync.claim("drip", Number.MAX_SAFE_INTEGER);
+  sync.claim("honest", 8);
+  assert.ok(await world.run(60_000, () => world.height("d") >= 2));
+  sync.claim("drip", Number.MAX_SAFE_INTEGER);
+  assert.ok(await world.run(60_000, () => world.height("d") >= 8));
+  await sync.stop();
+  assert.equal(asked.slice(0, 2), ["drip", "honest"], "and drip again only for what nobody else claims");
+  assert.equal(reports, []);
+});
+
+test("mute sources that claim again and again don't keep those that serve from their turn", async () => {
+  const world = await behind();
+  const { sync, asked } = syncOf(world, {}, { mute: 10_001, silent: 10_001 });
+  for (const peer of ["mute", "silent"]) sync.claim(peer, 9_000);
+  sync.claim("honest", 8);
+  for (let i = 0; i < 20 && world.height("d") < 8; i++) {
+    await world.run(50, () => world.height("d") >= 8);
+    for (const peer of ["mute", "silent"]) sync.claim(peer, 9_000);
+  }
+  assert.is(world.height("d"), 8);
+  assert.equal(asked.slice(0, 3), ["mute", "silent", "honest"]);
+  await sync.stop();
+});
+
+test("a fresh node waits a moment for others to speak before it takes the first one's height for the chain's", async () => {
+  const world = await behind();
+  const engine = world.engines.get("d");
+  assert.ok(engine);
+  const joins: string[][] = [];
+  const network = { serve: async () => {}, report: () => {}, request: async function* () {} } as unknown as Network;
+  const sync = new Sync({
+    network,
+    engine: () => engine,
+    certified: async () => undefined,
+    log: quiet,
+    join: async (claims) => joins.push([...claims().keys()]) < 0,
+  });
+  sync.claim("young", 300);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  sync.claim("old", 90_000);
+  while (sync.catchingUp) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(joins, [["young", "old"]]);
+  await sync.stop();
+});
+
+test("a node that learns that its own chain is the forged one stops, and blames nobody", async () => {
+  const world = await behind();
+  const engine = world.engines.get("d");
+  assert.ok(engine);
+  const fatal: unknown[] = [];
+  const reports: string[] = [];
+  const network = { report: (peer: string) => reports.push(peer) } as unknown as Network;
+  const lead = async () => {
+    throw new PoflError("FORGED_HOME", "block 3 of this node is not below the trusted one");
+  };
+  const deps = { network, engine: () => engine, certified: async () => undefined, log: quiet, lead };
+  const sync = new Sync({ ...deps, fatal: (error) => fatal.push(error) });
+  sync.claim("honest", 8);
+  await world.run(1_000, () => !sync.catchingUp);
+  assert.is(fatal.length, 1);
+  assert.ok(isPoflError(fatal[0], "FORGED_HOME"));
+  assert.equal(reports, []);
   await sync.stop();
 });
 

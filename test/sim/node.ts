@@ -130,6 +130,7 @@ export class SimNode {
       engine: () => life.engine,
       certified: (height) => store.certified(height),
       log: this.#log(life),
+      now: () => this.now(),
     });
     void life.sync.start();
     life.engine.start();
