@@ -1,5 +1,5 @@
 import type { Offence } from "../../types/evidence.ts";
-import { bytesEqual, type Hash } from "../../types/primitives.ts";
+import type { Hash } from "../../types/primitives.ts";
 import {
   type AttestedUpdate,
   HELD,
@@ -301,17 +301,21 @@ export class Session {
     return known ? !known.pledge : this.#pledged(miner) < PLEDGES_PER_MINER;
   }
 
-  /** True if it would be stored, or may be the first proof that its member signs two. */
-  wantsClosing({ message: { member }, signature }: SignedClosing): boolean {
-    return this.#wants(member, signature, this.#closings.get(member));
+  /** True if it would be stored, or is the first proof that its member signs two: all else is passed on to nobody. */
+  wantsClosing(closing: SignedClosing): boolean {
+    const { member } = closing.message;
+    const earlier = this.#closings.get(member);
+    return earlier ? this.#isNews(closingOffence(earlier, closing)) : this.config.committee.includes(member);
   }
 
-  wantsAttestation({ message: { member }, signature }: SignedAttestation): boolean {
-    return this.#wants(member, signature, this.#attestations.get(member));
+  wantsAttestation(attestation: SignedAttestation): boolean {
+    const { member } = attestation.message;
+    const earlier = this.#attestations.get(member);
+    return earlier ? this.#isNews(attestationOffence(earlier, attestation)) : this.config.committee.includes(member);
   }
 
-  #wants(member: number, signature: Uint8Array, earlier: { readonly signature: Uint8Array } | undefined): boolean {
-    return !earlier || !(this.#accused.has(member) || bytesEqual(earlier.signature, signature));
+  #isNews(offence: Offence | undefined): boolean {
+    return offence !== undefined && !this.#accused.has(accused(offence));
   }
 
   #pledged(miner: number): number {
