@@ -138,15 +138,20 @@ export class Bft {
     return undefined;
   }
 
-  /** Keeps the newest few future rounds of each validator; false when this one is older than those. */
-  #admitFuture(round: number, validator: number): boolean {
+  /** Of future rounds the newest few of each validator are kept: false when this one is older than those. */
+  keeps(round: number, validator: number): boolean {
     if (round <= this.round) return true;
     const rounds = this.#future.get(validator) ?? [];
-    if (rounds.includes(round)) return true;
+    return rounds.length < FUTURE_ROUNDS_PER_VALIDATOR || round >= (rounds[0] as number);
+  }
+
+  #admitFuture(round: number, validator: number): boolean {
+    if (!this.keeps(round, validator)) return false;
+    const rounds = this.#future.get(validator) ?? [];
+    if (round <= this.round || rounds.includes(round)) return true;
     const next = [...rounds, round].sort((a, b) => a - b);
     const evicted = next.length > FUTURE_ROUNDS_PER_VALIDATOR ? next.shift() : undefined;
     this.#future.set(validator, next);
-    if (evicted === round) return false;
     if (evicted !== undefined) {
       const votes = this.#votes.get(evicted);
       votes?.forget(validator);

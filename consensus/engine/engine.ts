@@ -2,6 +2,7 @@ import type { CertifiedBlock } from "../../types/block.ts";
 import { errorText, isPoflError } from "../../types/errors.ts";
 import type { Evidence } from "../../types/evidence.ts";
 import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
+import type { Height } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
 import type { Bft } from "../bft/machine.ts";
 import { type Head, heightContext } from "../block/context.ts";
@@ -44,6 +45,8 @@ export class Engine {
   #cancelStatus: (() => void) | undefined;
   #cancelIdle: (() => void) | undefined;
   #applying: Promise<void> | undefined;
+  /** Whether a block that a peer sent as final is being looked at. */
+  #finalInWork = false;
   /** Peers that said that they lack connections. */
   readonly #partial = new Set<string>();
   #stopped = false;
@@ -154,7 +157,7 @@ export class Engine {
 
   /** A transaction has come in. */
   onTransaction(): void {
-    if (!this.#run.ctx.task) this.#run.begin();
+    if (!this.#stopped && !this.#run.ctx.task) this.#run.begin();
   }
 
   /**
@@ -372,7 +375,9 @@ export class Engine {
     const { ctx, bft, learning, blocks } = this.#run;
     const now = this.#deps.clock.now();
     if (status.height <= ctx.height) {
-      if (now - (this.#answered.get(peer) ?? 0) < STATUS_ANSWER_MS) return;
+      const since = now - (this.#answered.get(peer) ?? 0);
+      // The clock may have been put back.
+      if (since >= 0 && since < STATUS_ANSWER_MS) return;
       this.#answered.set(peer, now);
     }
     if (status.height > ctx.height) {
@@ -383,18 +388,30 @@ export class Engine {
         this.#deps.net.send(peer, encodeMessage(message));
       }
     } else if (status.height === ctx.height - 1) {
-      void this.#deps.certified(status.height).then((value) => {
-        if (value) this.#deps.net.send(peer, encodeMessage({ kind: "final", value }));
-      });
+      void this.#sendFinal(peer, status.height);
     }
   }
 
+  async #sendFinal(peer: string, height: Height): Promise<void> {
+    try {
+      const value = await this.#deps.certified(height);
+      if (value) this.#deps.net.send(peer, encodeMessage({ kind: "final", value }));
+    } catch (error) {
+      this.#deps.log.error({ err: error, height }, `could not read a block that a peer lacks: ${errorText(error)}`);
+    }
+  }
+
+  /** One at a time: each means computing a round, and copies cost their sender nothing. What is dropped comes again by status. */
   async #onFinal(peer: string, certified: CertifiedBlock): Promise<void> {
+    if (this.#finalInWork) return;
+    this.#finalInWork = true;
     try {
       await this.applyCertified([certified]);
     } catch (error) {
       const bad = isPoflError(error, "INVALID_BLOCK") || isPoflError(error, "BAD_COMMIT");
       this.#deps.net.report(peer, bad ? "reject" : "ignore", errorText(error));
+    } finally {
+      this.#finalInWork = false;
     }
   }
 }

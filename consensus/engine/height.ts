@@ -177,6 +177,7 @@ export class HeightRun {
   // ---- events ----
 
   toBft(event: BftEvent): void {
+    if (this.#closed) return;
     if (!this.#log({ type: "bft", event })) return;
     this.#queue.push(event);
     this.#run();
@@ -200,26 +201,42 @@ export class HeightRun {
 
   /**
    * Whether another message of this validator may be kept. A correct one sends three a round; everything admitted is logged, and a
-   * faulty one must not fill the disk.
+   * faulty one must not fill the disk. What is known, or would not be kept, must not be asked for: copies of a correct one's messages, from
+   * whomever, would use up its share.
    */
   admits(validator: number): boolean {
     const count = (this.#admitted.get(validator) ?? 0) + 1;
+    if (count > MESSAGES_PER_VALIDATOR + MESSAGES_PER_ROUND * Math.max(0, this.bft.round)) return false;
     this.#admitted.set(validator, count);
-    return count <= MESSAGES_PER_VALIDATOR + MESSAGES_PER_ROUND * Math.max(0, this.bft.round);
+    return true;
   }
 
-  /** A proposal whose signature is good; its block came with it or is here already, else it is pulled when it matters. */
-  onProposal(proposal: SignedProposal, block: Uint8Array): void {
-    if (block.length > 0) this.#addBlock(block, (id) => bytesEqual(id, proposal.message.blockId));
-    // Whoever proposes had what it takes: no reason to wait any longer here.
-    this.begin();
-    this.mark("proposed");
-    this.toBft({ type: "proposal", proposal });
+  /**
+   * A proposal whose signature is good; its block came with it or is here already, else it is pulled when it matters.
+   * @param fresh false for a copy of one that was taken in: then only its block may be new
+   * @returns whether anything was new
+   * @throws PoflError BAD_ENCODING when the block is none; the proposal, whose sender need not be its proposer, is taken in all the same
+   */
+  onProposal(proposal: SignedProposal, block: Uint8Array, fresh: boolean): boolean {
+    const { round, blockId } = proposal.message;
+    const known = this.bft.proposal(round)?.message.blockId;
+    // Blocks of rounds far away, and second ones, would fill the disk before anybody needs them.
+    const now = round === this.bft.round || round === this.bft.round + 1;
+    const awaited = now && (!known || bytesEqual(known, blockId));
+    const asked = (id: Hash) => bytesEqual(id, blockId) && (awaited || this.#missing.has(idKey(id)));
+    try {
+      return (block.length > 0 && this.#addBlock(block, asked)) || fresh;
+    } finally {
+      // Whoever proposes had what it takes: no reason to wait any longer here.
+      this.begin();
+      this.mark("proposed");
+      if (fresh) this.toBft({ type: "proposal", proposal });
+    }
   }
 
-  /** The answer to a request for a block. */
-  onBlock(bytes: Uint8Array): void {
-    this.#addBlock(bytes, (id) => this.#missing.has(idKey(id)));
+  /** The answer to a request for a block; whether it was one. @throws PoflError BAD_ENCODING */
+  onBlock(bytes: Uint8Array): boolean {
+    return this.#missing.size > 0 && this.#addBlock(bytes, (id) => this.#missing.has(idKey(id)));
   }
 
   /** Asks again for blocks that the vote needs and nobody has sent, and for what follows from one that was decided. */
@@ -232,10 +249,11 @@ export class HeightRun {
     this.#broadcast({ kind: "block-request", value: { height: this.ctx.height, blockId: id } });
   }
 
-  #addBlock(bytes: Uint8Array, asked: (id: Hash) => boolean): void {
+  #addBlock(bytes: Uint8Array, asked: (id: Hash) => boolean): boolean {
     const id = this.blocks.add(bytes, asked);
-    if (!id || !this.#log({ type: "block", bytes })) return;
+    if (!id || !this.#log({ type: "block", bytes })) return false;
     if (this.#missing.has(idKey(id))) this.#judge(id);
+    return true;
   }
 
   /** Effects cause events: the queue keeps their order, and the machine is never entered twice. */

@@ -9,7 +9,7 @@ import {
 import { errorText } from "../../types/errors.ts";
 import { offenceOf } from "../../types/evidence.ts";
 import { bytesEqual, type Hash } from "../../types/primitives.ts";
-import { Proposal, type VoteType } from "../../types/vote.ts";
+import { Proposal, Vote, type VoteType } from "../../types/vote.ts";
 import { offenceHeight } from "../../vm/offences.ts";
 import { checkAttestation } from "../block/inputs.ts";
 import type { Message } from "../messages.ts";
@@ -65,7 +65,7 @@ export function receive(
       const key = keyOf(validator);
       if (!key) return refuse("of nobody in the set");
       const known = bft.votesOf(round, type as VoteType)[validator];
-      if (known && bytesEqual(known.signature, vote.signature)) return false;
+      if ((known && Vote.equals(known.message, vote.message)) || !bft.keeps(round, validator)) return false;
       if (!verifyVote(genesisHash, key, vote)) return refuse("bad signature");
       // An equivocator that has used up its share may not spoil the proof-of-lock that others saw complete.
       if (!run.admits(validator) && !bft.wants(vote)) return false;
@@ -78,10 +78,12 @@ export function receive(
       const key = keyOf(proposer);
       if (!key || proposer !== ctx.proposer(round)) return refuse("not from its proposer");
       const known = bft.proposal(round);
-      if (known && blocks.bytes(blockId) && Proposal.equals(known.message, proposal.message)) return false;
+      const same = known !== undefined && Proposal.equals(known.message, proposal.message);
+      if ((same && (block.length === 0 || blocks.bytes(blockId))) || !bft.keeps(round, proposer)) return false;
       if (!verifyProposal(genesisHash, key, proposal)) return refuse("bad signature");
-      if (!run.admits(proposer)) return false;
-      return orRefuse(() => run.onProposal(proposal, block), refuse);
+      // A copy that brings the block counts no more: anybody may have sent one without it before.
+      if (!same && !run.admits(proposer)) return false;
+      return orRefuse(() => run.onProposal(proposal, block, !same), refuse);
     }
     case "beacon":
       return run.onBeacon(message.value.proof);
@@ -135,10 +137,10 @@ export function receive(
   }
 }
 
-function orRefuse(act: () => void, refuse: (why: string) => void): boolean {
+/** False when `act` says so, or throws. */
+function orRefuse(act: () => unknown, refuse: (why: string) => void): boolean {
   try {
-    act();
-    return true;
+    return act() !== false;
   } catch (error) {
     refuse(errorText(error));
     return false;

@@ -176,7 +176,8 @@ export class LearningRun {
   }
 
   async #reveal(opening: Opening): Promise<void> {
-    const blob = await this.#deps.blobs.get(opening.blobRoot);
+    // A disk that refuses ends the node (disk.ts); the update may be fetched until then.
+    const blob = await this.#deps.blobs.get(opening.blobRoot).catch(() => undefined);
     if (this.#host.closed()) return;
     const inline = blob && blob.length <= MAX_INLINE_BLOB_BYTES ? blob : new Uint8Array(0);
     const reveal: Reveal = { height: this.#ctx.height, task: this.#task.id, opening, inline };

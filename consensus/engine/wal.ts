@@ -44,12 +44,14 @@ const TAG = {
   evidence: 10,
 } as const;
 
-/** Heights before the file starts afresh: each new file costs several flushes. */
+/** Heights, and bytes, before the file starts afresh: each new file costs several flushes. */
 const HEIGHTS_PER_FILE = 128;
+const BYTES_PER_FILE = 64 * 1024 * 1024;
 
 export class Wal {
   readonly #log: DurableLog;
-  #heights = 0;
+  #heights = HEIGHTS_PER_FILE;
+  #bytes = 0;
 
   constructor(log: DurableLog) {
     this.#log = log;
@@ -95,17 +97,27 @@ export class Wal {
    */
   begin(height: number, waiting: readonly Evidence[] = []): void {
     const mark = tagged(TAG.height, HeightMark.serialize({ height }));
-    if (this.#heights++ % HEIGHTS_PER_FILE > 0) this.#log.append(mark, { sync: false });
-    else this.#log.reset([mark, ...waiting.map(evidenceEntry)]);
+    if (++this.#heights <= HEIGHTS_PER_FILE && this.#bytes <= BYTES_PER_FILE) {
+      this.#append(mark);
+      return;
+    }
+    this.#heights = 1;
+    this.#bytes = 0;
+    this.#log.reset([mark, ...waiting.map(evidenceEntry)]);
   }
 
   /** Evidence that waits for a block from now on. */
   keep(evidence: Evidence): void {
-    this.#log.append(evidenceEntry(evidence), { sync: false });
+    this.#append(evidenceEntry(evidence));
   }
 
   append(entry: WalEntry, sync = false): void {
-    this.#log.append(encodeEntry(entry), { sync });
+    this.#append(encodeEntry(entry), sync);
+  }
+
+  #append(bytes: Uint8Array, sync = false): void {
+    this.#bytes += bytes.length;
+    this.#log.append(bytes, { sync });
   }
 
   /** Everything appended so far outlives a power failure from here on. */

@@ -1,8 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { encodeMessage, type Message } from "../../consensus/messages.ts";
-import { signProposal, signVote } from "../../crypto/domain.ts";
-import { Block } from "../../types/block.ts";
+import { decodeMessage, encodeMessage, type Message } from "../../consensus/messages.ts";
+import { computeRound, type RoundInput } from "../../consensus/round/compute.ts";
+import { signAttestation, signClosing, signProposal, signVote } from "../../crypto/domain.ts";
+import { Block, blockId } from "../../types/block.ts";
+import type { Tx } from "../../types/tx.ts";
 import { PREVOTE } from "../../types/vote.ts";
 import { TASK, testGenesis, testKeys, World } from "./world.ts";
 
@@ -88,6 +90,194 @@ test("a proposer that proposes many blocks, and blocks that nobody asked for", a
   }
   assert.ok(logged(world) - before < 20 * size, `${logged(world) - before} bytes for blocks of ${size}`);
   await goesOn(world);
+});
+
+/** What round `round` of the height in progress at `a` is proposed with, by whoever has the turn. */
+function proposalAt(world: World, round: number, block: Uint8Array) {
+  const { ctx } = world.engines.get("a")!.run;
+  const proposer = ctx.proposer(round);
+  const key = ctx.validators[proposer]!.consensusKey;
+  const name = NAMES.find((n) => Buffer.compare(testKeys(n).consensus.publicKey, key) === 0) as string;
+  const id = blockId(Block.deserialize(block).header);
+  const message = { height: ctx.height, round, blockId: id, validRound: 0, proposer };
+  return { id, proposer, proposal: signProposal(world.hash, testKeys(name).consensus.secret, message) };
+}
+
+/** A block of the height in progress at `a` that decodes; nobody has to find it valid. */
+function someBlock(world: World, time: number, bytes = 0): Uint8Array {
+  const made = world.certified("a", 2)!.block;
+  const { height } = world.engines.get("a")!.run.ctx;
+  const spec = new Uint8Array(48 * 1024);
+  const payload = { selector: 4, value: { spec, escrow: 0n } };
+  const body = { sender: new Uint8Array(20), nonce: 0, fee: 0n, expires: 0, payload };
+  const tx = { body, publicKey: new Uint8Array(32), signature: new Uint8Array(64) } as unknown as Tx;
+  const txs = new Array<Tx>(Math.floor(bytes / spec.length)).fill(tx);
+  return Block.serialize({ ...made, txs, header: { ...made.header, height, time } });
+}
+
+for (const { what, block } of [
+  { what: "without its block", block: () => new Uint8Array(0) },
+  { what: "with bytes that are no block", block: (i: number) => Uint8Array.of(i) },
+  { what: "with another block", block: (i: number, world: World) => someBlock(world, 1000 + i) },
+]) {
+  test(`copies of a correct proposer's proposal ${what} use up nothing of its share, and are not passed on`, async () => {
+    const world = await network();
+    const run = world.engines.get("a")!.run;
+    const whole = someBlock(world, 77);
+    const { id, proposal, proposer } = proposalAt(world, 0, whole);
+    const before = logged(world);
+    for (let i = 0; i < 300; i++) send(world, { kind: "proposal", value: { proposal, block: block(i, world) } });
+    assert.ok(run.bft.proposal(0), "the first one is taken in");
+    assert.ok(logged(world) - before < 1024, `${logged(world) - before} bytes of log`);
+    send(world, { kind: "proposal", value: { proposal, block: whole } });
+    assert.equal(run.blocks.bytes(id), whole, "and the block when it comes");
+    for (let i = 0; i < 20; i++) assert.ok(run.admits(proposer));
+  });
+}
+
+test("a peer that repeats proposals before their blocks come does not hold up the chain", async () => {
+  const world = await network();
+  const until = world.now + 4000;
+  world.filter = (from, to, frame) => {
+    const message = decodeMessage(frame);
+    if (world.now > until || (message.kind !== "proposal" && message.kind !== "block")) return true;
+    // Whatever carries a block is on its way for four seconds; copies without it are faster.
+    world.at(4000, () => world.engines.get(to)?.onFrame(from, frame));
+    if (message.kind === "block") return false;
+    const { proposal } = message.value;
+    const bare = encodeMessage({ kind: "proposal", value: { proposal, block: new Uint8Array(0) } });
+    for (let i = 0; i < 100; i++) world.engines.get(to)?.onFrame("stranger", bare);
+    return false;
+  };
+  await world.run(4000, () => false);
+  await goesOn(world);
+});
+
+test("blocks that a proposer proposes in rounds far away are not kept before anybody needs them", async () => {
+  const world = await network();
+  const run = world.engines.get("a")!.run;
+  const before = logged(world);
+  const d = run.ctx.validators.findIndex(
+    (v) => Buffer.compare(v.consensusKey, testKeys("d").consensus.publicKey) === 0,
+  );
+  const rounds = Array.from({ length: 300 }, (_, r) => r).filter(
+    (r) => r > run.bft.round + 1 && run.ctx.proposer(r) === d,
+  );
+  for (const round of rounds.slice(0, 30)) {
+    const block = someBlock(world, round, 1024 * 1024);
+    const { proposal } = proposalAt(world, round, block);
+    send(world, { kind: "proposal", value: { proposal, block } });
+  }
+  assert.ok(logged(world) - before < 64 * 1024, `${logged(world) - before} bytes of log`);
+  await goesOn(world);
+});
+
+test("copies of a vote for a round far away use up nothing of its validator's share", async () => {
+  const world = await network();
+  const run = world.engines.get("a")!.run;
+  const { height, validators } = run.ctx;
+  const key = testKeys("b").consensus;
+  const validator = validators.findIndex((v) => Buffer.compare(v.consensusKey, key.publicKey) === 0);
+  const vote = (round: number) => {
+    const blockId = new Uint8Array(32);
+    const message = { type: PREVOTE, height, round, blockId, validRound: 0, time: 0, validator };
+    return signVote(world.hash, key.secret, message);
+  };
+  const votes = [5, 6, 7, 8].map(vote);
+  for (let i = 0; i < 100; i++) for (const value of votes) send(world, { kind: "vote", value });
+  for (let i = 0; i < 20; i++) assert.ok(run.admits(validator));
+  await goesOn(world);
+});
+
+test("copies of a final block are not all computed", async () => {
+  let computing = 0;
+  let most = 0;
+  const compute = async (input: RoundInput) => {
+    most = Math.max(most, ++computing);
+    await new Promise((resolve) => setImmediate(resolve));
+    computing--;
+    return computeRound(input);
+  };
+  const genesis = testGenesis(NAMES, TASK);
+  const world = new World({
+    names: NAMES,
+    genesis,
+    seed: 21,
+    rounds: (name) => (name === "d" ? { compute } : undefined),
+  });
+  for (const name of ["a", "b", "c"]) world.start(name);
+  assert.ok(await world.run(60_000, () => world.height("a") >= 1));
+  for (const [root, bytes] of world.disks.get("a")!.blobs) world.disks.get("d")!.blobs.set(root, bytes);
+  world.filter = (_from, to) => to !== "d";
+  world.start("d");
+  const final = encodeMessage({ kind: "final", value: world.certified("a", 1)! });
+  for (let i = 0; i < 500; i++) world.engines.get("d")?.onFrame("stranger", final);
+  assert.ok(await world.run(10_000, () => world.height("d") >= 1));
+  assert.is(most, 1);
+});
+
+test("statuses are answered though the clock was put back", async () => {
+  const world = await network();
+  const engine = world.engines.get("a")!;
+  let answers = 0;
+  world.filter = (from, to) => {
+    if (from === "a" && to === "stranger") answers++;
+    return true;
+  };
+  const ask = async () => {
+    send(world, { kind: "status", value: { ...engine.status(), height: engine.run.ctx.height - 1 } });
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  await ask();
+  assert.is(answers, 1);
+  world.now -= 3_600_000;
+  await ask();
+  assert.is(answers, 2);
+});
+
+/** Six validators, each connected to four. */
+async function ring(committeeSeats: number) {
+  const names = ["a", "b", "c", "d", "e", "f", "g"];
+  const running = names.slice(0, 6);
+  const world = new World({
+    names,
+    genesis: testGenesis(names, TASK, { committeeSeats }),
+    seed: 3,
+    net: (_name, net) => ({ ...net, peers: () => 4 }),
+  });
+  const linked = (x: string, y: string) => Math.abs(running.indexOf(x) - running.indexOf(y)) !== 3;
+  world.filter = (from, to) => linked(from, to);
+  for (const name of running) world.start(name);
+  assert.ok(await world.run(120_000, () => world.height("a") >= 1));
+  const { ctx } = world.engines.get("a")!.run;
+  const copiesOf = async (message: Message) => {
+    const frame = encodeMessage(message);
+    let copies = 0;
+    world.filter = (from, to, sent) => {
+      if (linked(from, to) && Buffer.compare(sent, frame) === 0) copies++;
+      return linked(from, to) && copies < 1000;
+    };
+    world.engines.get("a")?.onFrame("stranger", frame);
+    await world.run(400, () => copies >= 1000);
+    return copies;
+  };
+  return { world, ctx, names, copiesOf };
+}
+
+test("what a validator without a seat closes or attests goes round among nobody", async () => {
+  for (const kind of ["closing", "attestation"] as const) {
+    const { world, ctx, names, copiesOf } = await ring(4);
+    const member = ctx.validators.findIndex((_, i) => !ctx.committee.includes(i));
+    const key = ctx.validators[member]!.consensusKey;
+    const name = names.find((n) => Buffer.compare(testKeys(n).consensus.publicKey, key) === 0) as string;
+    const { secret } = testKeys(name).consensus;
+    const said = { height: ctx.height, task: ctx.task!.id, member };
+    const message: Message =
+      kind === "closing"
+        ? { kind, value: signClosing(world.hash, secret, { ...said, commitments: [] }) }
+        : { kind, value: signAttestation(world.hash, secret, { ...said, updates: [], metrics: [] }) };
+    assert.is(await copiesOf(message), 0, kind);
+  }
 });
 
 test("a peer that asks with an empty status again and again gets few answers", async () => {

@@ -142,6 +142,19 @@ test("the write-ahead log carries evidence from file to file while it waits, bes
   );
 });
 
+test("the write-ahead log starts afresh with a height once it is long, however few heights it holds", () => {
+  const log = new MemoryLog();
+  const wal = new Wal(log);
+  wal.begin(1);
+  for (let i = 0; i < 17; i++) wal.append({ type: "block", bytes: new Uint8Array(4 * 1024 * 1024 - 1024) });
+  assert.is(log.entries.length, 18);
+  wal.begin(2);
+  assert.is(log.entries.length, 1);
+  assert.is(new Wal(log).lastHeight(), 2);
+  wal.begin(3);
+  assert.is(log.entries.length, 2, "and not with each height from then on");
+});
+
 test("a node that lost its log but not its signer's file does not sign against its own precommit, in whatever order", () => {
   const key = keyPair(bytes(...new Array<number>(32).fill(7)));
   const own = (log: MemoryLog) => new OwnMessages(new SignGuard(log), bytes(...new Array<number>(32).fill(1)), key);

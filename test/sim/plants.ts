@@ -315,6 +315,6 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "unlimited-messages",
     what: "a validator may have any number of messages logged",
-    edits: [height("return count <= MESSAGES_PER_VALIDATOR", "return true || count <= MESSAGES_PER_VALIDATOR")],
+    edits: [height("if (count > MESSAGES_PER_VALIDATOR", "if (false && count > MESSAGES_PER_VALIDATOR")],
   },
 ];
