@@ -95,7 +95,7 @@ export class Adversary {
       node.fuse = node.effects + this.chance.whole(1, 20);
     }
     // Not when a message is passed on: there are many of those, and they say nothing new.
-    if (validator === node.engine?.run.self) for (const bad of this.faulty()) react(this, bad, peeked);
+    if (validator === node.engine?.run.self) for (const bad of this.faulty()) react(this, bad, peeked, frame);
   }
 
   /** Keeps one kind of message of one round from all but one. */

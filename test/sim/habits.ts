@@ -10,10 +10,19 @@ import { NIL, type Peeked, peek } from "./peek.ts";
 /** What faulty validators do: `react` adds messages, `rewrite` changes what their engine would send. */
 
 /** A correct node has just said something. */
-export function react(a: Adversary, bad: SimNode, heard: Peeked): void {
+export function react(a: Adversary, bad: SimNode, heard: Peeked, frame: Uint8Array): void {
   if (a.has(bad, "yes-man") && a.chance.happens(0.7)) signEverything(a, bad, heard);
   if (a.has(bad, "flooder") && a.chance.happens(0.15)) flood(a, bad, heard);
   if (a.has(bad, "forger") && a.chance.happens(0.3)) forge(a, bad, heard);
+  if (a.has(bad, "parrot") && heard.kind === "proposal" && a.chance.happens(0.7)) repeat(a, bad, frame);
+}
+
+/** Somebody else's proposal, again and again and without its block, faster than the block may come. */
+function repeat(a: Adversary, bad: SimNode, frame: Uint8Array): void {
+  const message = decodeMessage(frame);
+  if (message.kind !== "proposal") return;
+  const bare = encodeMessage({ kind: "proposal", value: { ...message.value, block: new Uint8Array(0) } });
+  for (const { name } of a.chance.some(a.world.correct)) for (let i = 0; i < 40; i++) a.send(bad, name, bare);
 }
 
 /** Votes for every value that is known, and for nil, each to some. */

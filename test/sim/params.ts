@@ -16,7 +16,9 @@ export const HABITS = [
   "silent",
   "lying-attester",
 ] as const;
-export type Habit = (typeof HABITS)[number];
+/** Drawn apart from the others, which came before it: their seeds stay what they were. */
+const PARROT = "parrot";
+export type Habit = (typeof HABITS)[number] | typeof PARROT;
 
 /** What the adversary does to the network and to correct machines. */
 export const TRICKS = [
@@ -78,12 +80,14 @@ export function paramsOf(seed: number, wanted: Wanted = {}): Params {
   // Delays beyond every first timeout, for ever.
   const slow = c.happens(0.05);
   const density = c.pick([0.25, 0.5, 0.8]);
-  const habits = faulty.length === 0 ? [] : c.some(HABITS, density / 1.5);
+  const habits: Habit[] = faulty.length === 0 ? [] : c.some(HABITS, density / 1.5);
+  if (faulty.length > 0 && habits.length === 0) habits.push(c.pick(HABITS));
+  if (faulty.length > 0 && new Chance(seed * 5 + 3).happens(0.15)) habits.push(PARROT);
   return {
     seed,
     stakes,
     faulty,
-    habits: faulty.length > 0 && habits.length === 0 ? [c.pick(HABITS)] : habits,
+    habits,
     tricks: calm ? [] : c.some(TRICKS, density),
     heights: wanted.heights ?? 4,
     loss: calm || c.happens(0.3) ? 0 : c.between(0, 0.3),

@@ -313,6 +313,14 @@ export const PLANTS: readonly Plant[] = [
     edits: [inbox("if (!run.admits(validator) && !bft.wants(vote))", "if (!run.admits(validator))")],
   },
   {
+    name: "copies-count",
+    what: "copies of a proposal use up its proposer's share of messages",
+    edits: [
+      inbox("(same && (block.length === 0 || blocks.bytes(blockId)))", "(same && blocks.bytes(blockId))"),
+      inbox("if (!same && !run.admits(proposer))", "if (!run.admits(proposer))"),
+    ],
+  },
+  {
     name: "unlimited-messages",
     what: "a validator may have any number of messages logged",
     edits: [height("if (count > MESSAGES_PER_VALIDATOR", "if (false && count > MESSAGES_PER_VALIDATOR")],
