@@ -7,6 +7,7 @@ import type { Network, Peer } from "../p2p/types.ts";
 import { CertifiedBlock } from "../types/block.ts";
 import { errorText, isPoflError, PoflError } from "../types/errors.ts";
 import { decode, U32, U53 } from "../types/primitives.ts";
+import { trustHint } from "./snapshots/headers.ts";
 import { Sources } from "./sources.ts";
 import type { VrfAhead } from "./vrf/ahead.ts";
 
@@ -68,6 +69,8 @@ export class Sync {
   readonly #deps: SyncDeps;
   readonly #claims = new Map<Peer, number>();
   readonly #sources = new Sources();
+  /** What was said of each peer last: a peer that goes on so is not worth another line. */
+  readonly #said = new Map<Peer, string>();
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
   /** Whether a snapshot has been asked for. */
@@ -101,6 +104,7 @@ export class Sync {
   gone(peer: Peer): void {
     this.#claims.delete(peer);
     this.#sources.gone(peer);
+    this.#said.delete(peer);
   }
 
   /** A peer says that its head is `height`. One ahead is sent by the peer itself. */
@@ -147,7 +151,10 @@ export class Sync {
       try {
         await this.#deps.lead?.(source, this.#abort.signal);
         const got = await this.#pull(source, next);
-        if (got > 0) this.#sources.served(source);
+        if (got > 0) {
+          this.#sources.served(source);
+          this.#said.delete(source);
+        }
         // It claimed blocks that it does not serve: another one may.
         else this.#failed(source);
       } catch (error) {
@@ -159,10 +166,9 @@ export class Sync {
         }
         const forged = FORGED.some((code) => isPoflError(error, code));
         if (forged || isPoflError(error, "BAD_ENCODING")) network.report(source, "reject");
-        log.warn(
-          { peer: source, height: next },
-          `${forged ? "refused a forged block" : "catching up failed"}: ${errorText(error)}`,
-        );
+        const why = `${forged ? "refused a forged block" : "catching up failed"}: ${errorText(error)}${trustHint(error)}`;
+        if (this.#said.get(source) !== why) log.warn({ peer: source, height: next }, why);
+        this.#said.set(source, why);
       }
     }
   }

@@ -32,6 +32,12 @@ export function isLie(error: unknown): boolean {
   return isPoflError(error) && LIES.includes(error.code);
 }
 
+/** Words after an error about a peer's chain, which may be no fault of the peer. */
+export function trustHint(error: unknown): string {
+  const may = isPoflError(error, "NOT_TRUSTED") || isPoflError(error, "NOT_HELD");
+  return may ? ". If every peer gives this answer, ask again for height and hash of sync.trusted" : "";
+}
+
 export type Asking = { readonly network: Pick<Network, "request">; readonly signal: AbortSignal };
 
 /** Headers of one peer, ascending from `from`; ends where the peer has no more. @throws PoflError BAD_ENCODING; network errors */

@@ -9,7 +9,7 @@ import { bytesEqual, decode, type Hash, type Height, toHex } from "../../types/p
 import type { Snapshot } from "../store/restore.ts";
 import type { Claims } from "../sync.ts";
 import { type FetchDeps, fetchBlock, fetchState } from "./fetch.ts";
-import { ask, beginning, follow, headersOf, isLie, notHeld } from "./headers.ts";
+import { ask, beginning, follow, headersOf, isLie, notHeld, trustHint } from "./headers.ts";
 import { SNAPSHOT_EVERY } from "./serve.ts";
 import { encodeQuestion, Offers } from "./wire.ts";
 
@@ -182,7 +182,10 @@ export class Join {
       if (isPoflError(error, "FORKED")) throw conflict(error.message);
       if (signal.aborted) return undefined;
       if (isLie(error)) network.report(peer, "reject");
-      log.warn({ peer }, `${isLie(error) ? "refused" : "could not get"} ${what}: ${errorText(error)}`);
+      log.warn(
+        { peer },
+        `${isLie(error) ? "refused" : "could not get"} ${what}: ${errorText(error)}${this.#deps.checkpoint ? trustHint(error) : ""}`,
+      );
       return undefined;
     }
   }

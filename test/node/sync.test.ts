@@ -148,6 +148,26 @@ test("a node that learns that its own chain is the forged one stops, and blames 
   await sync.stop();
 });
 
+test("of a peer that gives the same bad answer again and again one line is logged, with what may be the cause", async () => {
+  const world = await behind();
+  const engine = world.engines.get("d");
+  assert.ok(engine);
+  const lines: string[] = [];
+  const log = { ...quiet, warn: (_data: object, text: string) => lines.push(text) };
+  const lead = async () => {
+    throw new PoflError("NOT_HELD", "the trusted block of height 900: the peer has not got it");
+  };
+  const network = { report: () => {} } as unknown as Network;
+  const sync = new Sync({ network, engine: () => engine, certified: async () => undefined, log, lead });
+  for (let i = 0; i < 10; i++) {
+    sync.claim("honest", 8 + i);
+    await world.run(20, () => false);
+  }
+  await sync.stop();
+  assert.is(lines.length, 1);
+  assert.match(lines[0] as string, /height 900.*ask again for height and hash of sync\.trusted$/);
+});
+
 test("certificates of too little power, of another height and of another block are refused", async () => {
   const forgeries: Record<string, (b: CertifiedBlock) => CertifiedBlock> = {
     "too few signatures": (b) => ({ ...b, commit: { ...b.commit, signatures: b.commit.signatures.slice(0, 2) } }),
