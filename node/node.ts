@@ -284,6 +284,7 @@ async function open(
     network,
     genesisHash,
     busy: () => sync.catchingUp,
+    now: () => performance.now(),
     timer,
     log: log.child({ module: "refill" }),
     fatal,
