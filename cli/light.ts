@@ -6,11 +6,12 @@ import type { RpcClient } from "../node/rpc/client.ts";
 import type { ValidatorSetResult } from "../node/rpc/types.ts";
 import { CHECKPOINT_FORM, parseCheckpoint } from "../node/snapshots/checkpoint.ts";
 import { type Header, type LightBlock, LightBlocks, type Validator } from "../types/block.ts";
-import { PoflError } from "../types/errors.ts";
+import { isPoflError, PoflError } from "../types/errors.ts";
 import { decode, fromHex, toHex } from "../types/primitives.ts";
 import type { RecordKind, StateProof } from "../vm/proof.ts";
 import { contextOf } from "./context.ts";
 import { usage } from "./failure.ts";
+import type { Output } from "./output.ts";
 
 /** Headers that this command verifies itself, asking a node that it does not believe. */
 
@@ -28,11 +29,39 @@ export type Verified = {
   /** "genesis 0x…", or the block. */
   readonly trusted: string;
   readonly headers: number;
+  /** Of the last one, milliseconds since the epoch. */
+  readonly headerTime: number;
   readonly text: string;
 };
 
+/** A header older than this is no news: longer than a height takes, windows of learning included, on all but the slowest chains. */
+const STALE_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+
+/** A node proves what was, and can keep what came after to itself. */
+function warnIfStale(out: Output, { time }: Header): void {
+  const age = Date.now() - time;
+  if (age <= STALE_MS) return;
+  const minutes = Math.floor(age / MINUTE_MS);
+  const text = minutes < 120 ? `${minutes} minutes` : `${Math.floor(minutes / 60)} hours`;
+  out.progress(
+    `This header is ${text} old: the chain stands still, or the node is behind or hides what came after. Ask another node too.`,
+  );
+}
+
+/** What a node answers to `ask`; its word that there is nothing is said to be no more than that. */
+export async function orUnproven<T>(ask: Promise<T>): Promise<T> {
+  try {
+    return await ask;
+  } catch (cause) {
+    if (!isPoflError(cause, "NOT_FOUND")) throw cause;
+    const why = "this is the node's word and not proven, for there are no proofs of absence; ask another node too";
+    throw new PoflError("NOT_FOUND", `${cause.message}; ${why}`, cause.data, { cause });
+  }
+}
+
 /**
- * The header of a height, verified from what is trusted.
+ * The header of a height, verified from what is trusted. Warns if it is old.
  * @throws PoflError NO_TRUST, TRUST_TOO_LATE, NOT_TRUSTED, BAD_HEADER, BAD_COMMIT, FORKED; those of RPC
  */
 export async function verifiedHeader(
@@ -43,7 +72,7 @@ export async function verifiedHeader(
 ): Promise<{ readonly header: Header; readonly verified: Verified }> {
   const { genesisAnchor } = await import("../consensus/light/chain.ts");
   const { Follower } = await import("../consensus/light/follower.ts");
-  const { globals } = contextOf(self);
+  const { globals, out } = contextOf(self);
   const file = homePaths(globals.home).genesis;
   if (!trust && !existsSync(file)) {
     throw new PoflError(
@@ -70,8 +99,11 @@ export async function verifiedHeader(
   if (!header) throw new PoflError("NOT_FOUND", "genesis has no header, and so nothing is proven against it");
   const trusted = trust ? `${trust.height}:${toHex(trust.id)}` : `genesis ${toHex(anchor.id)}`;
   const headers = height - anchor.height;
-  const text = `Trusted ${trust ? "block" : ""} ${trusted}`.replace("  ", " ");
-  return { header, verified: { trusted, headers, text: `${text}, and ${headers} headers verified from there` } };
+  const begin = `Trusted ${trust ? "block" : ""} ${trusted}`.replace("  ", " ");
+  const time = new Date(header.time).toISOString().slice(0, 19).replace("T", " ");
+  const text = `${begin}, and ${headers} headers verified from there; the last is of ${time} UTC`;
+  warnIfStale(out, header);
+  return { header, verified: { trusted, headers, headerTime: header.time, text } };
 }
 
 async function trustedAnchor(client: RpcClient, trust: Checkpoint): Promise<Anchor> {

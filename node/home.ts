@@ -38,6 +38,7 @@ export type HomePaths = {
   readonly chain: string;
   /** Updates and models, by root. */
   readonly blobs: string;
+  /** Names of locks begin so. */
   readonly lock: string;
 };
 

@@ -1,10 +1,17 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
-import { errorText, PoflError } from "../types/errors.ts";
+import { randomBytes } from "node:crypto";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { errorText, isPoflError, PoflError } from "../types/errors.ts";
 
 /**
- * One process per home: two would sign with the same keys. The file holds the process id and, where the system tells it, when that process
- * started: ids are reused, and in a container every node is process 1.
+ * One process per home: two would sign with the same keys. Each puts down an empty file of its own, and then looks for those of others: of
+ * two that come at once, the later one to put its file down sees the other's, and gives way; it may be that both do. No name is used twice,
+ * so that whoever removes a dead one's file can't hit that of a living one. The name holds the process id and, where the system tells it,
+ * when that process started: ids are reused, and in a container every node is process 1.
  */
+
+/** The name of a lock: `LOCK.PID.START.RANDOM`. */
+const NAME = /^LOCK\.([1-9]\d{0,8})\.(\d*)\.[0-9a-f]{16}$/;
 
 type Owner = { readonly pid: number; readonly started: string };
 
@@ -29,76 +36,45 @@ function alive(owner: Owner): boolean {
   return owner.started === "" || startOf(owner.pid) === owner.started;
 }
 
-function readOwner(file: string): Owner | undefined {
-  try {
-    const [pid, started] = readFileSync(file, "utf8").trim().split(" ");
-    return Number.isSafeInteger(Number(pid)) && Number(pid) > 0
-      ? { pid: Number(pid), started: started ?? "" }
-      : undefined;
-  } catch {
-    return undefined;
+/** Removes what the dead left. @throws PoflError HOME_LOCKED with one of the living whose file is not `own` */
+function refuseOthers(file: string, own?: string): void {
+  const folder = dirname(file);
+  for (const name of readdirSync(folder)) {
+    const [, pid, started] = NAME.exec(name) ?? [];
+    if (pid === undefined || started === undefined || name === own) continue;
+    if (!alive({ pid: Number(pid), started })) {
+      rmSync(join(folder, name), { force: true });
+      continue;
+    }
+    const why = `process ${pid} uses this home; stop it, or give another --home`;
+    throw new PoflError("HOME_LOCKED", `${file}: ${why}`, { file: join(folder, name), pid: Number(pid) });
   }
 }
 
-function create(file: string): boolean {
-  let fd: number;
-  try {
-    fd = openSync(file, "wx", 0o600);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw new PoflError(
-      "HOME_UNWRITABLE",
-      `${file}: can't be written: ${errorText(error)}`,
-      { file },
-      { cause: error },
-    );
-  }
-  try {
-    writeSync(fd, `${process.pid} ${startOf(process.pid)}\n`);
-    fsyncSync(fd);
-  } catch (error) {
-    rmSync(file, { force: true });
-    throw new PoflError(
-      "HOME_UNWRITABLE",
-      `${file}: can't be written: ${errorText(error)}`,
-      { file },
-      { cause: error },
-    );
-  } finally {
-    closeSync(fd);
-  }
-  return true;
-}
+/** Whether a file of that name says that a process uses the home. */
+export const isLock = (name: string): boolean => NAME.test(name);
 
 /**
- * Takes the lock `file`; the returned function gives it back and may be called twice.
- * A lock whose process is gone is taken over.
+ * Takes the lock `file`, of which only names with more after it exist; the returned function gives it back and may be called twice.
+ * That of a process that is gone does not count.
  * @throws PoflError HOME_LOCKED with the process id, HOME_UNWRITABLE (full or read-only disk, no permission)
  */
 export function takeLock(file: string): () => void {
-  for (let attempt = 0; !create(file); attempt++) {
-    const owner = readOwner(file);
-    if (attempt > 2 || (owner && alive(owner))) {
-      const who = owner ? `process ${owner.pid}` : "another process";
-      throw new PoflError("HOME_LOCKED", `${file}: ${who} uses this home; stop it, or give another --home`, {
-        file,
-        pid: owner?.pid ?? 0,
-      });
-    }
-    // Renaming is atomic: of two processes that found the same dead owner only one moves its file away.
+  const own = `${file}.${process.pid}.${startOf(process.pid)}.${randomBytes(8).toString("hex")}`;
+  const release = () => rmSync(own, { force: true });
+  try {
+    // Who comes to a home that is held disturbs nobody.
+    refuseOthers(file);
+    closeSync(openSync(own, "wx", 0o600));
     try {
-      renameSync(file, `${file}.stale`);
-      rmSync(`${file}.stale`, { force: true });
+      refuseOthers(file, basename(own));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        throw new PoflError("HOME_UNWRITABLE", `${file}: ${errorText(error)}`, { file }, { cause: error });
-      }
+      release();
+      throw error;
     }
+  } catch (error) {
+    if (isPoflError(error)) throw error;
+    throw new PoflError("HOME_UNWRITABLE", `${own}: can't be written: ${errorText(error)}`, { file }, { cause: error });
   }
-  let held = true;
-  return () => {
-    if (!held) return;
-    held = false;
-    rmSync(file, { force: true });
-  };
+  return release;
 }

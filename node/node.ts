@@ -295,6 +295,7 @@ async function open(
     },
     onGone: (peer) => {
       sync.gone(peer);
+      refill.gone(peer);
       engine.onGone(peer);
     },
     onFrame: (peer, frame) => engine.onFrame(peer, frame),

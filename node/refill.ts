@@ -3,6 +3,7 @@ import type { Log, Network, Peer } from "../p2p/types.ts";
 import { type Block, blockId, bodyRoots, CertifiedBlock } from "../types/block.ts";
 import { errorText, isPoflError, PoflError } from "../types/errors.ts";
 import { bytesEqual, decode, type Hash } from "../types/primitives.ts";
+import { Sources } from "./sources.ts";
 import { type Hole, holesText } from "./store/holes.ts";
 import type { Store } from "./store/store.ts";
 import { BLOCKS_PROTOCOL, BlocksRequest } from "./sync.ts";
@@ -12,9 +13,11 @@ import { BLOCKS_PROTOCOL, BlocksRequest } from "./sync.ts";
  * certificate of the one that is missing, so that the head, which is whole, vouches for all of them by hashes. Nothing is believed.
  */
 
-/** Blocks per request. */
+/** Blocks per request: halved when they are too many for the line or for MAX_BATCH_BYTES, one more each time that all came. */
 const BATCH = 64;
+/** For each frame, and for a whole batch: one that drips must not hold it for longer. */
 const TIMEOUT_MS = 10_000;
+const BATCH_MS = 30_000;
 const MAX_BATCH_BYTES = 64 * 1024 * 1024;
 /** Before peers that had nothing are asked again: doubled each time up to the second. */
 const RETRY_MS = 2_000;
@@ -38,6 +41,10 @@ export type RefillDeps = {
 export class Refill {
   readonly #deps: RefillDeps;
   readonly #abort = new AbortController();
+  readonly #sources = new Sources();
+  #batch = BATCH;
+  /** Ends the request under way. */
+  #over: AbortController | undefined;
   #running: Promise<void> | undefined;
   #cancelRetry: (() => void) | undefined;
   #retryMs = RETRY_MS;
@@ -54,8 +61,13 @@ export class Refill {
     this.#go();
   }
 
+  gone(peer: Peer): void {
+    this.#sources.gone(peer);
+  }
+
   async stop(): Promise<void> {
     this.#abort.abort();
+    this.#over?.abort();
     this.#cancelRetry?.();
     await this.#running;
   }
@@ -112,27 +124,38 @@ export class Refill {
 
   /** Whether some peer gave at least the hole's highest block. */
   async #fromAny(hole: Hole): Promise<boolean> {
-    const { network, log, busy } = this.#deps;
+    const { network, busy } = this.#deps;
     if (busy()) return false;
-    for (const { peer } of network.peers()) {
-      // One that has pruned the lower ones may yet have the highest.
-      for (const batch of hole.to > hole.from ? [Math.min(BATCH, hole.to - hole.from + 1), 1] : [1]) {
+    const peers = network.peers().map(({ peer }) => peer);
+    for (const peer of this.#sources.order(peers)) {
+      const gave = await this.#from(peer, hole);
+      if (gave) this.#sources.served(peer);
+      else this.#sources.failed(peer);
+      if (gave || this.#abort.signal.aborted) return gave;
+    }
+    return false;
+  }
+
+  async #from(peer: Peer, hole: Hole): Promise<boolean> {
+    const { network, log } = this.#deps;
+    const most = Math.min(this.#batch, hole.to - hole.from + 1);
+    // One that has pruned the lower ones may yet have the highest.
+    for (const batch of most > 1 ? [most, 1] : [1]) {
+      if (this.#abort.signal.aborted) return false;
+      try {
+        const blocks = await this.#pull(peer, hole.to, batch);
+        if (blocks.length === 0) continue;
+        await this.#put(blocks);
+        return true;
+      } catch (error) {
         if (this.#abort.signal.aborted) return false;
-        try {
-          const blocks = await this.#pull(peer, hole.to, batch);
-          if (blocks.length === 0) continue;
-          await this.#put(blocks);
-          return true;
-        } catch (error) {
-          if (this.#abort.signal.aborted) return false;
-          if (error instanceof PoflError && STORE_ERRORS.test(error.code)) throw error;
-          const forged = isPoflError(error, "BAD_ENCODING") || isPoflError(error, "INVALID_BLOCK");
-          if (forged) network.report(peer, "reject");
-          const fields = { peer, height: hole.to };
-          if (forged) log.warn(fields, `refused what a peer gave in a lost block's place: ${errorText(error)}`);
-          else log.debug(fields, `a peer gave no lost block: ${errorText(error)}`);
-          break;
-        }
+        if (error instanceof PoflError && STORE_ERRORS.test(error.code)) throw error;
+        const forged = isPoflError(error, "BAD_ENCODING") || isPoflError(error, "INVALID_BLOCK");
+        if (forged) network.report(peer, "reject");
+        const fields = { peer, height: hole.to };
+        if (forged) log.warn(fields, `refused what a peer gave in a lost block's place: ${errorText(error)}`);
+        else log.debug(fields, `a peer gave no lost block: ${errorText(error)}`);
+        return false;
       }
     }
     return false;
@@ -141,13 +164,25 @@ export class Refill {
   /** The block of height `top` and those before it, the highest first; none if the peer has not got it. @throws PoflError BAD_ENCODING; network errors */
   async #pull(peer: Peer, top: number, batch: number): Promise<Block[]> {
     const request = BlocksRequest.serialize({ from: top - batch + 1, count: batch });
-    const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal: this.#abort.signal };
+    const over = new AbortController();
+    this.#over = over;
+    const cancel = this.#deps.timer(BATCH_MS, () => over.abort());
+    const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal: over.signal };
     const got: Block[] = [];
-    for await (const frame of this.#deps.network.request(peer, BLOCKS_PROTOCOL, request, options)) {
-      got.push(decode(CertifiedBlock, frame).block);
-      if (got.length === batch) break;
+    try {
+      for await (const frame of this.#deps.network.request(peer, BLOCKS_PROTOCOL, request, options)) {
+        got.push(decode(CertifiedBlock, frame).block);
+        if (got.length === batch) break;
+      }
+    } catch (error) {
+      if (over.signal.aborted || isPoflError(error, "RESPONSE_SIZE")) this.#batch = Math.ceil(batch / 2);
+      throw error;
+    } finally {
+      cancel();
     }
-    return got.length === batch ? got.reverse() : [];
+    if (got.length < batch) return [];
+    if (batch === this.#batch) this.#batch = Math.min(BATCH, batch + 1);
+    return got.reverse();
   }
 
   /** @throws PoflError INVALID_BLOCK when the first is not what the block above names; of the disk */

@@ -9,29 +9,25 @@ export class Sources {
   readonly #asked = new Map<Peer, number>();
   #turn = 0;
 
-  /** The best of the candidates, which counts as asked; undefined if there are none. */
-  next(candidates: Iterable<Peer>): Peer | undefined {
-    let best: Peer | undefined;
-    for (const peer of candidates) if (best === undefined || this.#before(peer, best)) best = peer;
-    if (best !== undefined) this.#asked.set(best, ++this.#turn);
-    return best;
+  /** The best first. */
+  order(candidates: Iterable<Peer>): Peer[] {
+    const count = (map: ReadonlyMap<Peer, number>, peer: Peer) => map.get(peer) ?? 0;
+    const by = (map: ReadonlyMap<Peer, number>) => (a: Peer, b: Peer) => count(map, a) - count(map, b);
+    return [...candidates].sort((a, b) => by(this.#failures)(a, b) || by(this.#asked)(a, b));
   }
 
   served(peer: Peer): void {
+    this.#asked.set(peer, ++this.#turn);
     this.#failures.delete(peer);
   }
 
   failed(peer: Peer): void {
+    this.#asked.set(peer, ++this.#turn);
     this.#failures.set(peer, (this.#failures.get(peer) ?? 0) + 1);
   }
 
   gone(peer: Peer): void {
     this.#failures.delete(peer);
     this.#asked.delete(peer);
-  }
-
-  #before(a: Peer, b: Peer): boolean {
-    const failures = (this.#failures.get(a) ?? 0) - (this.#failures.get(b) ?? 0);
-    return failures < 0 || (failures === 0 && (this.#asked.get(a) ?? 0) < (this.#asked.get(b) ?? 0));
   }
 }

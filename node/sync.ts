@@ -146,7 +146,8 @@ export class Sync {
     const { log, engine, network } = this.#deps;
     while (!this.#abort.signal.aborted) {
       const next = engine().head.height + 1;
-      const source = this.#sources.next([...this.#claims].filter(([, head]) => head >= next).map(([peer]) => peer));
+      const able = [...this.#claims].filter(([, head]) => head >= next).map(([peer]) => peer);
+      const [source] = this.#sources.order(able);
       if (source === undefined) return;
       try {
         await this.#deps.lead?.(source, this.#abort.signal);

@@ -4,7 +4,7 @@ import { ClassicLevel } from "classic-level";
 import { genesisHash } from "../genesis/genesis.ts";
 import { PoflError } from "../types/errors.ts";
 import { type HomePaths, homePaths, readGenesis } from "./home.ts";
-import { takeLock } from "./lock.ts";
+import { isLock, takeLock } from "./lock.ts";
 import { type CheckReport, checkRecords, type Damage } from "./store/check.ts";
 import { databaseError, openDatabase } from "./store/database.ts";
 import { onDisk } from "./store/disk.ts";
@@ -84,8 +84,6 @@ export function compactHome(dir: string): Promise<CompactReport> {
 
 /** What lies in `data/` that nothing brings back, or whose loss would let a key sign twice. */
 const KEPT = ["signer.state", "custodian", "custodian.sessions", "last_start.json"];
-/** Of this process, and gone when it ends. */
-const LOCK = /^LOCK(?:\.stale)?$/;
 
 export type ResetPlan = {
   readonly path: string;
@@ -116,7 +114,7 @@ export function resetHome(dir: string): Promise<ResetPlan> {
 }
 
 function planOf(data: string): ResetPlan {
-  const names = onDisk(data, () => readdirSync(data).sort()).filter((name) => !LOCK.test(name));
+  const names = onDisk(data, () => readdirSync(data).sort()).filter((name) => !isLock(name));
   const removes = names.filter((name) => !KEPT.includes(name));
   return {
     path: data,

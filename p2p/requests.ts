@@ -116,7 +116,7 @@ export function createRequests(deps: {
       const question = await first(stream, limits, meter);
       release = await serving.acquire(`${peer} ${stream.protocol}`, stopping.signal);
       await spend(limits.requestCostBytes);
-      for await (const frame of handler(peer, question)) {
+      for await (const frame of handler(peer, question, spend)) {
         await spend(Math.max(frame.length, limits.requestCostBytes));
         await writeFrame(stream, frame, limits.serveFrameMs);
         meter.out += frame.length + HEADER_BYTES;

@@ -46,8 +46,10 @@ export type NetworkHandlers = {
 export type NetworkModules = { readonly log: Log; readonly handlers?: Partial<NetworkHandlers> };
 
 export type GossipHandler = (peer: Peer, bytes: Uint8Array) => Verdict | Promise<Verdict>;
+/** Charges the asker's quota with work that its answer does not show, and waits for it. @throws PoflError QUOTA */
+export type Spend = (bytes: number) => Promise<void>;
 /** Each yielded item is one frame of the answer; throwing resets the stream. */
-export type RequestHandler = (peer: Peer, request: Uint8Array) => AsyncIterable<Uint8Array>;
+export type RequestHandler = (peer: Peer, request: Uint8Array, spend?: Spend) => AsyncIterable<Uint8Array>;
 export type RequestOptions = {
   /** For the stream to open, and then for each frame to arrive. */
   readonly timeoutMs: number;

@@ -7,7 +7,7 @@ import { fromHex, toHex } from "../../types/primitives.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
 import { usage } from "../failure.ts";
-import { proofOf, TRUST_HELP, trustOf, verifiedHeader } from "../light.ts";
+import { orUnproven, proofOf, TRUST_HELP, trustOf, verifiedHeader } from "../light.ts";
 import { bytesText, grouped, type Output } from "../output.ts";
 import { hex } from "../parse.ts";
 
@@ -234,7 +234,7 @@ export function addQueries(program: Command): void {
 
 async function proveAccount(address: string, trust: Checkpoint | undefined, self: Command): Promise<void> {
   const { client, out } = clientOf(self);
-  const p = await client.call("account_prove", { address });
+  const p = await orUnproven(client.call("account_prove", { address }));
   const { header, verified } = await verifiedHeader(self, client, p.height, trust);
   const { provenAccount } = await import("../../consensus/light/proof.ts");
   const proven = provenAccount(header, fromHex(address), proofOf(p.proof));

@@ -7,7 +7,7 @@ import { fromHex } from "../../types/primitives.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
 import { usage } from "../failure.ts";
-import { proofOf, TRUST_HELP, trustOf, verifiedHeader } from "../light.ts";
+import { orUnproven, proofOf, TRUST_HELP, trustOf, verifiedHeader } from "../light.ts";
 import type { Output } from "../output.ts";
 import { hex } from "../parse.ts";
 import { isPlainText } from "../payload.ts";
@@ -63,7 +63,8 @@ type GetFlags = { readonly out?: string; readonly prove?: boolean; readonly trus
 async function get(id: string, { out: file, prove, trust }: GetFlags, self: Command): Promise<void> {
   const { client, out } = clientOf(self);
   if (trust && !prove) throw usage("--trust says what --prove verifies against: give both");
-  const record = await client.call("record_get", { id });
+  const asked = client.call("record_get", { id });
+  const record = await (prove ? orUnproven(asked) : asked);
   if (prove) await proveRecord(record, trust, self);
   if (record.status === "erased") return out.result(record, () => out.line(erasedText(record)));
   show(self, record, file);

@@ -6,7 +6,7 @@ import type { Account, RecordEntry } from "../../types/state.ts";
 import { type StateProof, verifyStateProof } from "../../vm/proof.ts";
 import { LISTS } from "../../vm/view.ts";
 
-/** What a node says of a state, checked against a header that is believed (`verifyNext`): then the node need not be. */
+/** What a node says of a state, checked against a header that is believed (`verifyNext`): then the node need not be. That something is not there can't be shown. */
 
 /** @throws PoflError BAD_PROOF */
 export function provenAccount(header: Header, address: Address, proof: StateProof): Account {

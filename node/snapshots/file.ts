@@ -24,7 +24,7 @@ import { openBlobStore, readBlob } from "../store/blobs.ts";
 import { openDatabase } from "../store/database.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { checkedBlock } from "./fetch.ts";
-import { readSections, type Section, SectionWriter } from "./sections.ts";
+import { readSections, SECTIONS, type Section, type SectionKind, SectionWriter } from "./sections.ts";
 import { lightAt } from "./serve.ts";
 
 /**
@@ -33,6 +33,8 @@ import { lightAt } from "./serve.ts";
  */
 
 const About = new ContainerType({ genesisHash: Bytes32, from: U53, height: U53 }, { typeName: "SnapshotAbout" });
+/** All others come once. */
+const REPEATED: readonly SectionKind[] = ["headers", "piece", "model"];
 const PIECE_NAME_BYTES = PieceName.fixedSize as number;
 
 export type SnapshotReport = {
@@ -188,7 +190,8 @@ class Reading {
   readonly #file: string;
   readonly #trust: Checkpoint | undefined;
   readonly #hash: Hash;
-  readonly #models: Uint8Array[] = [];
+  readonly #models = new Map<string, Uint8Array>();
+  #last: SectionKind | undefined;
   #about: { from: Height; height: Height } | undefined;
   /** Who decides the next header's height, as the file says: believed once a trusted header names it. */
   #validators: readonly Validator[] | undefined;
@@ -222,6 +225,11 @@ class Reading {
   }
 
   #take({ kind, bytes }: Section): void {
+    // So that block, state and models can't be of two heights.
+    const [before, place] = [this.#last ? SECTIONS.indexOf(this.#last) : -1, SECTIONS.indexOf(kind)];
+    if (place < before) misplaced(`it comes after the section "${this.#last}"`);
+    if (place === before && !REPEATED.includes(kind)) misplaced("it is there twice");
+    this.#last = kind;
     switch (kind) {
       case "chain":
         return this.#begin(bytes);
@@ -250,7 +258,8 @@ class Reading {
         const root = blobRoot(model);
         if (!bytesEqual(root, bytes.subarray(0, HASH_BYTES))) misplaced("a model does not have its root");
         if (!modelRoots(this.#finish()).some((r) => bytesEqual(r, root))) misplaced("no open task has this model");
-        this.#models.push(model);
+        if (this.#models.has(toHex(root))) misplaced("this model is there twice");
+        this.#models.set(toHex(root), model);
         return;
       }
       case "end":
@@ -319,7 +328,14 @@ class Reading {
     const anchor = this.#anchor();
     const certified = this.#certified ?? misplaced(`${this.#file}: the block is missing`);
     const sets = (this.#follower as Follower).sets.filter((s) => s.height <= anchor.height);
-    return { state: this.#finish(), anchor, certified, sets, from: this.#about?.from as Height, models: this.#models };
+    return {
+      state: this.#finish(),
+      anchor,
+      certified,
+      sets,
+      from: this.#about?.from as Height,
+      models: [...this.#models.values()],
+    };
   }
 }
 

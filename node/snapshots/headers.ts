@@ -49,19 +49,21 @@ export async function* headersOf(
 ): AsyncGenerator<LightBlock> {
   let next = from;
   while (next <= to) {
-    const asked = Math.min(MAX_HEADERS, to - next + 1);
-    const request = HeadersWanted.serialize({ from: next, count: asked });
+    const end = Math.min(next + MAX_HEADERS, to + 1);
+    // Of all answers that it takes: one ends early where blocks are large.
     const whole = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]);
     const options = { timeoutMs: ANSWER_MS, maxBytes: MAX_ANSWER_BYTES, signal: whole };
-    const first = next;
-    for await (const frame of network.request(peer, HEADERS_PROTOCOL, request, options)) {
-      const blocks = decode(LightBlocks, frame);
-      next += blocks.length;
-      if (blocks.length === 0 || next > first + asked)
-        throw new PoflError("BAD_ENCODING", "more headers than asked for");
-      yield* blocks;
+    while (next < end) {
+      const first = next;
+      const request = HeadersWanted.serialize({ from: first, count: end - first });
+      for await (const frame of network.request(peer, HEADERS_PROTOCOL, request, options)) {
+        const blocks = decode(LightBlocks, frame);
+        next += blocks.length;
+        if (blocks.length === 0 || next > end) throw new PoflError("BAD_ENCODING", "more headers than asked for");
+        yield* blocks;
+      }
+      if (next === first) return;
     }
-    if (next < first + asked) return;
   }
 }
 

@@ -15,6 +15,7 @@ const HEAD_BYTES = 5;
 /** A model of the largest size and its root. */
 const MAX_SECTION_BYTES = 257 * 1024 * 1024;
 
+/** In the order of a file. */
 export const SECTIONS = ["chain", "beginning", "headers", "block", "state", "piece", "model", "end"] as const;
 export type SectionKind = (typeof SECTIONS)[number];
 export type Section = {

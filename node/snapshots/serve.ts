@@ -1,7 +1,7 @@
 import type { Head } from "../../consensus/block/context.ts";
 import { lightBlock } from "../../consensus/light/chain.ts";
 import type { Genesis } from "../../genesis/genesis.ts";
-import type { Network } from "../../p2p/types.ts";
+import type { Network, Spend } from "../../p2p/types.ts";
 import { type LightBlock, LightBlocks, MAX_LIGHT_BLOCKS, type Validator, ValidatorSet } from "../../types/block.ts";
 import { bytesEqual, decode } from "../../types/primitives.ts";
 import { type PieceName, pieceOf, StatePiece, StateTop, topOf } from "../../vm/snapshot.ts";
@@ -26,21 +26,46 @@ import {
  */
 export const SNAPSHOT_EVERY = 256;
 const KEPT = 4;
+/** Read from the disk for one answer: a header is small, and the block that it is read with need not be. */
+const MAX_READ_BYTES = 64 * 1024 * 1024;
 /** Of pieces that are kept encoded. */
 const MAX_PIECES_BYTES = 32 * 1024 * 1024;
+
+type SetAt = (height: number) => Promise<readonly Validator[] | undefined>;
 
 /** Undefined if the block, or who follows on its validators, is not here. */
 export async function lightAt(
   store: Pick<Store, "certificate">,
   height: number,
-  validators: (height: number) => Promise<readonly Validator[] | undefined>,
+  validators: SetAt,
+  onRead?: Spend,
 ): Promise<LightBlock | undefined> {
   const found = await store.certificate(height);
   if (!found) return undefined;
-  const { header, commit } = found;
+  const { header, commit, recordBytes } = found;
+  await onRead?.(recordBytes);
   if (bytesEqual(header.validatorsRoot, header.nextValidatorsRoot)) return { header, commit, next: [] };
   const next = await validators(height + 1);
   return next && lightBlock(header, commit, next);
+}
+
+/** Those of `count` heights from `from` on: up to the first that is not here, or until MAX_READ_BYTES have been read. */
+export async function* lightFrom(
+  store: Pick<Store, "certificate">,
+  from: number,
+  count: number,
+  validators: SetAt,
+  spend?: Spend,
+): AsyncGenerator<LightBlock> {
+  let read = 0;
+  for (let height = from; height < from + count && read < MAX_READ_BYTES; height++) {
+    const block = await lightAt(store, height, validators, async (bytes) => {
+      read += bytes;
+      await spend?.(bytes);
+    });
+    if (!block) return;
+    yield block;
+  }
 }
 
 export class Snapshots {
@@ -63,7 +88,7 @@ export class Snapshots {
 
   async serve(network: Pick<Network, "serve">): Promise<void> {
     const own = this;
-    await network.serve(HEADERS_PROTOCOL, (_peer, request) => own.#headers(request));
+    await network.serve(HEADERS_PROTOCOL, (_peer, request, spend) => own.#headers(request, spend));
     await network.serve(SNAPSHOT_PROTOCOL, async function* (_peer, request) {
       const answer = await own.#answer(decodeQuestion(request));
       if (answer) yield answer;
@@ -112,22 +137,17 @@ export class Snapshots {
     return bytes;
   }
 
-  async *#headers(request: Uint8Array): AsyncGenerator<Uint8Array> {
+  async *#headers(request: Uint8Array, spend?: Spend): AsyncGenerator<Uint8Array> {
     const { from, count } = decode(HeadersWanted, request);
     let batch: LightBlock[] = [];
-    for (let height = from; height < from + Math.min(count, MAX_HEADERS); height++) {
-      const block = await this.light(height);
-      if (!block) break;
+    const most = Math.min(count, MAX_HEADERS);
+    for await (const block of lightFrom(this.#store, from, most, (h) => this.validators(h), spend)) {
       batch.push(block);
       if (batch.length < MAX_LIGHT_BLOCKS) continue;
       yield LightBlocks.serialize(batch);
       batch = [];
     }
     if (batch.length > 0) yield LightBlocks.serialize(batch);
-  }
-
-  light(height: number): Promise<LightBlock | undefined> {
-    return lightAt(this.#store, height, (h) => this.validators(h));
   }
 
   async validators(height: number): Promise<readonly Validator[] | undefined> {

@@ -19,7 +19,12 @@ export type Snapshot = {
   readonly sets: readonly SetFrom[];
 };
 
-export type Certificate = { readonly header: Header; readonly commit: Commit };
+export type Certificate = {
+  readonly header: Header;
+  readonly commit: Commit;
+  /** Of the block, which was read for it. */
+  readonly recordBytes: number;
+};
 
 /** All records but the block's and the head. */
 export function snapshotPuts({ certified, state, sets }: Snapshot): Put[] {
@@ -57,5 +62,6 @@ export async function readCertificate(disk: Records, height: number): Promise<Ce
   return {
     header: Header.deserialize(bytes.subarray(block, block + HEADER_BYTES)),
     commit: Commit.deserialize(bytes.subarray(commit)),
+    recordBytes: bytes.length,
   };
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -216,13 +216,12 @@ test("one process per home: the living one is named, a dead one's lock is taken 
     lockHome(paths)();
     const child = spawn(process.execPath, ["-e", ""]);
     await once(child, "close");
-    writeFileSync(homePaths(dir).lock, `${child.pid} 1\n`);
-    lockHome(paths)();
-    // The same id, started at another time: a container in which every node is process 1.
-    writeFileSync(homePaths(dir).lock, `${process.pid} 1\n`);
-    lockHome(paths)();
-    writeFileSync(homePaths(dir).lock, "");
-    lockHome(paths)();
+    // And the same id, started at another time: a container in which every node is process 1.
+    for (const pid of [child.pid, process.pid]) {
+      writeFileSync(`${paths.lock}.${pid}.1.0123456789abcdef`, "");
+      lockHome(paths)();
+      assert.equal(readdirSync(paths.data), []);
+    }
   }));
 
 test.run();

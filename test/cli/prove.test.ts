@@ -143,4 +143,60 @@ test("what a node says without being able to prove it is refused, each with its 
     assert.is((await prover(fork, {}, [], home)).code, 0);
   }));
 
+/** Runs `body` as if it were `now`. */
+async function at(now: number, body: () => Promise<void>): Promise<void> {
+  const real = Date.now;
+  Date.now = () => now;
+  try {
+    await body();
+  } finally {
+    Date.now = real;
+  }
+}
+
+test("the time of the header is said, and a warning given when it is more than an hour old", () =>
+  inFolder(async (folder) => {
+    mkdirSync(join(folder, "config"));
+    writeGenesis(homePaths(folder), chain().genesis);
+    const time = chain().head.header!.time;
+    for (const { age, says } of [
+      { age: -3_000, says: /^$/ },
+      { age: 3_600_000, says: /^$/ },
+      { age: 3_600_001, says: /^This header is 60 minutes old: .*another node/ },
+      { age: 9 * 86_400_000, says: /^This header is 216 hours old: / },
+    ]) {
+      await at(time + age, async () => {
+        const { code, stdout, stderr } = await prover(chain(), {}, [], folder);
+        assert.is(code, 0, stderr);
+        assert.match(stderr, says, `${age}`);
+        const { verified } = JSON.parse(stdout);
+        assert.is(verified.headerTime, time);
+        assert.ok(
+          verified.text.endsWith(`; the last is of ${new Date(time).toISOString().slice(0, 19).replace("T", " ")} UTC`),
+        );
+      });
+    }
+  }));
+
+test("that there is no account is the node's word, and said to be", () =>
+  inFolder(async (folder) => {
+    const missing = () => {
+      throw new PoflError("NOT_FOUND", "there is no such account or record");
+    };
+    await withNode({ account_prove: missing, record_get: missing }, async (url) => {
+      const label = `0x${"12".repeat(32)}`;
+      for (const args of [
+        ["account", ANNA],
+        ["record", "get", label],
+      ]) {
+        const say = async (more: string[]) => (await cli([...args, "--rpc", url, "--home", folder, ...more])).stderr;
+        assert.match(
+          await say(["--prove"]),
+          /no such account or record.*node's word.*not proven.*another node.*\[NOT_FOUND\]\n$/,
+        );
+        if (args[0] === "record") assert.not.match(await say([]), /proven/);
+      }
+    });
+  }));
+
 test.run();

@@ -154,17 +154,26 @@ test("a reader that is behind stops the writer", async () => {
   });
 });
 
-test("bytes beyond the quota are delayed", async () => {
+test("bytes beyond the quota are delayed, sent or said to be spent", async () => {
   const limits = { serveBytesPerSecond: 1_000_000, serveBurstBytes: 300_000 };
   await pair(
     async (asker, server) => {
       await server.net.serve("data/1", async function* () {
         for (let i = 0; i < 8; i++) yield new Uint8Array(100_000);
       });
-      const began = Date.now();
-      await all(asker.net.request(server.net.peerId, "data/1", text("x"), ASK));
-      const ms = Date.now() - began;
-      assert.ok(ms > 450 && ms < 2500, `800 kB at 1 MB/s after 300 kB at once took ${ms} ms`);
+      await server.net.serve("work/1", async function* (_peer, _request, spend) {
+        for (let i = 0; i < 5; i++) await spend?.(100_000);
+        yield text("done");
+      });
+      for (const [protocol, atLeast] of [
+        ["data/1", 450],
+        ["work/1", 400],
+      ] as const) {
+        const began = Date.now();
+        await all(asker.net.request(server.net.peerId, protocol, text("x"), ASK));
+        const ms = Date.now() - began;
+        assert.ok(ms > atLeast && ms < 2500, `${protocol}: 1 MB/s after 300 kB at once took ${ms} ms`);
+      }
     },
     { limits },
   );

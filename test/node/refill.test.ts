@@ -9,7 +9,7 @@ import { BLOCKS_PROTOCOL, BlocksRequest } from "../../node/sync.ts";
 import { verifyChain } from "../../node/verify.ts";
 import type { Network, PeerInfo } from "../../p2p/types.ts";
 import { CertifiedBlock } from "../../types/block.ts";
-import { isPoflError } from "../../types/errors.ts";
+import { isPoflError, PoflError } from "../../types/errors.ts";
 import { decode } from "../../types/primitives.ts";
 import type { World } from "../consensus/world.ts";
 import { fillGrown, grownWorld, lasting, openGrown } from "./grown.ts";
@@ -33,25 +33,54 @@ async function stored(made: World) {
 }
 
 /** Gives what it has of a range, as a node does: in order, up to the first that it has not. */
-type Serve = (height: number) => CertifiedBlock | undefined;
+type Serve = (height: number, clock: Clock) => CertifiedBlock | undefined;
+
+class Clock {
+  now = 0;
+  readonly timers = new Map<() => void, { readonly at: number; readonly ms: number }>();
+
+  timer(ms: number, act: () => void) {
+    const fire = () => {
+      this.timers.delete(fire);
+      act();
+    };
+    this.timers.set(fire, { at: this.now + ms, ms });
+    return () => void this.timers.delete(fire);
+  }
+
+  /** For a retry, and not for an answer. */
+  waits(): boolean {
+    return [...this.timers.values()].some(({ ms }) => ms !== 30_000);
+  }
+
+  pass(ms: number): void {
+    this.now += ms;
+    for (const [fire, { at }] of [...this.timers]) if (at <= this.now) fire();
+  }
+}
 
 function refillOf(store: Store, made: World, peers: Record<string, Serve>) {
   const reports: string[] = [];
   const log: string[] = [];
   const fatal: unknown[] = [];
-  const timers: (() => void)[] = [];
+  const clock = new Clock();
   const asked: string[] = [];
   const network: Pick<Network, "peers" | "request" | "report"> = {
     peers: () => Object.keys(peers).map((peer) => ({ peer }) as PeerInfo),
     report: (peer, verdict) => reports.push(`${peer} ${verdict}`),
-    request: async function* (peer, protocol, request) {
+    request: async function* (peer, protocol, request, { maxBytes, signal }) {
       assert.is(protocol, BLOCKS_PROTOCOL);
+      let bytes = 0;
       const { from, count } = decode(BlocksRequest, request);
       asked.push(`${peer} ${from}+${count}`);
       for (let height = from; height < from + count; height++) {
-        const found = peers[peer]?.(height);
+        const found = peers[peer]?.(height, clock);
+        if (signal?.aborted) throw new PoflError("ABORTED", "given up");
         if (!found) return;
-        yield CertifiedBlock.serialize(found);
+        const frame = CertifiedBlock.serialize(found);
+        bytes += peer === "large" ? 8 * 1024 * 1024 : frame.length;
+        if (bytes > maxBytes) throw new PoflError("RESPONSE_SIZE", "too many bytes");
+        yield frame;
       }
     },
   };
@@ -61,14 +90,11 @@ function refillOf(store: Store, made: World, peers: Record<string, Serve>) {
     network,
     genesisHash: made.hash,
     busy: () => false,
-    timer: (_ms, act) => {
-      timers.push(act);
-      return () => {};
-    },
+    timer: (ms, act) => clock.timer(ms, act),
     log: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") },
     fatal: (error) => fatal.push(error),
   });
-  return { refill, reports, log, fatal, timers, asked, peers };
+  return { refill, reports, log, fatal, clock, asked, peers };
 }
 
 async function until(done: () => boolean): Promise<void> {
@@ -144,7 +170,7 @@ test("a peer that pruned the lower blocks gives the highest one by one; who has 
   const store = await openGrown(made, lasting(db), { acceptHoles: true });
   const run = refillOf(store, made, { pruned: (h) => (h >= 6 ? block(made, h) : undefined) });
   run.refill.start();
-  await until(() => run.timers.length === 1);
+  await until(() => run.clock.waits());
   assert.equal(
     store.holes().map(({ from, to }) => [from, to]),
     [[4, 5]],
@@ -155,6 +181,70 @@ test("a peer that pruned the lower blocks gives the highest one by one; who has 
   run.refill.onPeer();
   await until(() => store.holes().length === 0);
   assert.equal(run.fatal, []);
+  await run.refill.stop();
+});
+
+/** A store whose blocks at `lost` are gone. */
+async function holed(made: World, lost: readonly number[]) {
+  const db = await stored(made);
+  for (const height of lost) await db.del(layout.block(height));
+  return openGrown(made, lasting(db), { acceptHoles: true });
+}
+
+const mute: Serve = (_height, clock) => {
+  clock.pass(10_000);
+  throw new PoflError("REQUEST_TIMEOUT", "nothing came for 10000 ms");
+};
+
+test("a mute peer is asked once, and again only where nobody else has the block", async () => {
+  const made = await world();
+  const store = await holed(made, [2, 4, 6, 8, 10]);
+  const run = refillOf(store, made, { mute, honest: (h) => (h > 4 ? block(made, h) : undefined) });
+  run.refill.start();
+  await until(() => run.clock.waits());
+  const count = (peer: string) => run.asked.filter((a) => a.startsWith(peer)).length;
+  assert.is(count("mute"), 2, "of five holes the first, and the one that honest has not got");
+  assert.is(count("honest"), 4);
+  run.peers.full = (h) => block(made, h);
+  run.refill.onPeer();
+  await until(() => store.holes().length === 0);
+  assert.is(count("mute"), 2);
+  assert.equal([run.reports, run.fatal], [[], []]);
+  await run.refill.stop();
+});
+
+test("one that drips holds a batch for half a minute, and comes last then", async () => {
+  const made = await world();
+  const store = await holed(made, [2, 3, 4, 5, 7, 9]);
+  const slow: Serve = (h, clock) => {
+    clock.pass(9_000);
+    return block(made, h);
+  };
+  const run = refillOf(store, made, { slow, honest: (h) => block(made, h) });
+  run.refill.start();
+  await until(() => store.holes().length === 0);
+  assert.equal(run.asked, ["slow 9+1", "honest 7+1", "slow 2+4", "honest 4+2", "honest 2+2"]);
+  await run.refill.stop();
+
+  const again = await holed(made, [2, 3, 4, 5, 6, 7, 8, 9]);
+  const dripped = refillOf(again, made, { slow, honest: (h) => block(made, h) });
+  dripped.refill.start();
+  await until(() => again.holes().length === 0);
+  assert.is(dripped.clock.now, 36_000, "the fourth frame came too late");
+  assert.equal(dripped.asked, ["slow 2+8", "honest 6+4", "honest 2+4"]);
+  assert.equal(dripped.clock.timers.size, 0);
+  await dripped.refill.stop();
+});
+
+test("blocks that are too large for one answer come in smaller batches", async () => {
+  const made = await world();
+  const store = await holed(made, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  const run = refillOf(store, made, { large: (h) => block(made, h) });
+  run.refill.start();
+  await until(() => run.clock.waits());
+  run.clock.pass(2_000);
+  await until(() => store.holes().length === 0);
+  assert.equal(run.asked, ["large 2+9", "large 6+5", "large 2+4"]);
   await run.refill.stop();
 });
 

@@ -8,6 +8,7 @@ import { initialModel } from "../../genesis/model.ts";
 import { type HomePaths, homePaths, writeGenesis } from "../../node/home.ts";
 import { RecordFiles } from "../../node/records/files.ts";
 import { exportSnapshot, importSnapshot } from "../../node/snapshots/file.ts";
+import { readSections, type Section, SectionWriter } from "../../node/snapshots/sections.ts";
 import { openBlobStore, readBlob } from "../../node/store/blobs.ts";
 import { openDatabase } from "../../node/store/database.ts";
 import { openStore } from "../../node/store/store.ts";
@@ -121,6 +122,49 @@ test("any byte that is changed, and any end that is missing, is found, named by 
     assert.is((await importSnapshot(to.dir, file, undefined)).height, 8);
   }));
 
+/** Another file of the sections of `file`, which is made of `pick`. */
+function remade(file: string, to: string, pick: (sections: Section[]) => Section[]): void {
+  const writer = new SectionWriter(to);
+  for (const { kind, bytes } of pick([...readSections(file)])) writer.add(kind, bytes);
+  writer.finish();
+}
+
+test("each section comes once and in its place: block and state can't be of two heights", () =>
+  inFolder(async (folder) => {
+    const chain = changingChain(8);
+    const shorter = changingChain(6);
+    const [whole, short] = [join(folder, "whole.snapshot"), join(folder, "short.snapshot")];
+    await exportSnapshot((await filledHome(join(folder, "from"), chain)).dir, whole);
+    await exportSnapshot((await filledHome(join(folder, "before"), shorter)).dir, short);
+    const before = [...readSections(short)];
+    const to = emptyHome(join(folder, "to"), chain);
+    const at = (sections: Section[], kind: string) => sections.findIndex((s) => s.kind === kind);
+    const cases: Record<string, (sections: Section[]) => Section[]> = {
+      "the state of 8 and the block of 6": (all) => [
+        ...all.filter((s) => s.kind !== "block" && s.kind !== "end"),
+        ...before.filter((s) => ["chain", "headers", "block"].includes(s.kind)),
+        ...all.slice(-1),
+      ],
+      "the block of 8 and the state of 6": (all) => [
+        ...all.slice(0, at(all, "state")),
+        ...before.filter((s) => s.kind !== "block"),
+      ],
+    };
+    for (const kind of ["chain", "block", "state"]) {
+      cases[`${kind} twice`] = (all) => all.toSpliced(at(all, kind), 0, all[at(all, kind)] as Section);
+    }
+    for (const [id, pick] of Object.entries(cases)) {
+      const bad = join(folder, `${id.replaceAll(" ", "-")}.snapshot`);
+      remade(whole, bad, pick);
+      const error = await refused(() => importSnapshot(to.dir, bad, undefined), "BAD_SNAPSHOT");
+      assert.match(error.message, /\.snapshot: byte \d+, section "\w+": /, id);
+      assert.ok(error.message.startsWith(bad), id);
+    }
+    const good = join(folder, "good.snapshot");
+    remade(whole, good, (all) => all);
+    assert.is((await importSnapshot(to.dir, good, undefined)).height, 8);
+  }));
+
 test("payloads and salts of records stay out of the file; the open task's model is in it", () =>
   inFolder(async (folder) => {
     const custody = withKey({ founders: ["anna"], task: { spec: spec(), escrow: "10000" } });
@@ -155,6 +199,10 @@ test("payloads and salts of records stay out of the file; the open task's model 
       assert.not(bytes.includes(part));
     }
     const to = emptyHome(join(folder, "to"), chain);
+    const twice = join(folder, "twice.snapshot");
+    remade(file, twice, (all) => all.flatMap((s) => (s.kind === "model" ? [s, s] : [s])));
+    const error = await refused(() => importSnapshot(to.dir, twice, undefined), "BAD_SNAPSHOT");
+    assert.match(error.message, /twice\.snapshot: byte \d+, section "model": this model is there twice/);
     assert.is((await importSnapshot(to.dir, file, undefined)).models, 1);
     assert.ok(bytesEqual((await readBlob(to.blobs, task.modelRoot)) as Uint8Array, model));
     assert.not(existsSync(join(to.data, "records")));

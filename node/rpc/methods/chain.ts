@@ -4,7 +4,7 @@ import { type LightBlock, LightBlocks, MAX_LIGHT_BLOCKS } from "../../../types/b
 import { MAX_RECORD_BYTES, MAX_TX_BYTES } from "../../../types/limits.ts";
 import { decode, fromHex, HASH_BYTES, type Hash, type Height, toHex } from "../../../types/primitives.ts";
 import { Tx } from "../../../types/tx.ts";
-import { lightAt } from "../../snapshots/serve.ts";
+import { lightFrom } from "../../snapshots/serve.ts";
 import type { NodeContext } from "../context.ts";
 import { notFound } from "../errors.ts";
 import { blockJson, commitJson, headerJson, receiptJson, txJson } from "../json.ts";
@@ -113,12 +113,8 @@ export function chainMethods(context: NodeContext): Record<string, Method> {
         // Says why, if the first is not here.
         await headerAt(context, heightOf(context, from));
         const blocks: LightBlock[] = [];
-        const last = Math.min(from + count - 1, context.head().height);
-        for (let height = from; height <= last; height++) {
-          const one = await lightAt(store, height, (h) => validatorsOf(context, h));
-          if (!one) break;
-          blocks.push(one);
-        }
+        const most = Math.min(count, context.head().height - from + 1);
+        for await (const one of lightFrom(store, from, most, (h) => validatorsOf(context, h))) blocks.push(one);
         return { from, count: blocks.length, blocks: toHex(LightBlocks.serialize(blocks)) };
       },
     }),
