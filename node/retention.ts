@@ -17,14 +17,12 @@ export class Retention {
   readonly #heights: number;
   /** Root → last height at which a block named it or a task needed it, or at which it was found. Two rounds may share a blob (a free-rider's zeros). */
   readonly #last = new Map<string, number>();
-  /** What lay here at the start, until the first pruning: by then the height that was in progress is decided. */
-  #early: Set<string> | undefined;
+  #loaded = false;
 
   constructor(store: Store, blobs: BlobStore, heights: number) {
     this.#store = store;
     this.#blobs = blobs;
     this.#heights = heights;
-    this.#early = new Set(blobs.list());
   }
 
   /** Notes what the block names, and prunes from time to time. */
@@ -52,16 +50,21 @@ export class Retention {
     }
   }
 
-  /** After a start, the blocks of the retention are read once. What lay here and none of them names is old, unless some of them are not here. */
+  /**
+   * After a start, the blocks of the retention are read once. What none of them names is old if it came before them, and as if found now
+   * if some of them are not here.
+   */
   async #load(height: number): Promise<ReadonlySet<string>> {
-    const early = this.#early ?? new Set<string>();
-    if (!this.#early) return early;
-    this.#early = undefined;
+    const old = new Set<string>();
+    if (this.#loaded) return old;
+    this.#loaded = true;
+    let whole = true;
     for (let h = Math.max(1, height - this.#heights); h <= height; h++) {
       const block = await this.#store.block(h);
       if (block) this.#note(block);
-      else early.clear();
+      else whole = false;
+      if (block && h === height - this.#heights) for (const root of this.#blobs.list(block.header.time)) old.add(root);
     }
-    return early;
+    return whole ? old : new Set();
   }
 }

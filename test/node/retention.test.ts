@@ -13,6 +13,8 @@ import type { Hash } from "../../types/primitives.ts";
 const KEEP = 100;
 /** Prunings are so many heights apart: nothing has to be gone before the next one. */
 const EVERY = 64;
+/** Between two blocks. */
+const STEP_MS = 1000;
 
 const bytesOf = (name: string) => new TextEncoder().encode(name);
 const rootOf = (name: string) => blobRoot(bytesOf(name));
@@ -21,11 +23,11 @@ type Named = { model?: Hash; updates?: Hash[] };
 
 /** A chain of which only what blobs depend on is there. */
 function chain() {
-  const blobs = memoryBlobStore();
+  let height = 0;
+  const blobs = memoryBlobStore(() => height * STEP_MS + 1);
   const blocks = new Map<number, Block>();
   const store = { block: async (height: number) => blocks.get(height) } as unknown as Store;
   let retention = new Retention(store, blobs, KEEP);
-  let height = 0;
   const world = {
     blobs,
     blocks,
@@ -38,7 +40,7 @@ function chain() {
     async block({ model, updates = [] }: Named = {}) {
       height += 1;
       const learning = model && [{ result: { modelRoot: model }, openings: updates.map((blobRoot) => ({ blobRoot })) }];
-      const block = { header: { height }, learning: learning ?? [] } as unknown as Block;
+      const block = { header: { height, time: height * STEP_MS }, learning: learning ?? [] } as unknown as Block;
       blocks.set(height, block);
       const state = { tasks: () => world.needed.map((record) => ({ record })) };
       await retention.onBlock(block, { height, state } as unknown as Head);
@@ -91,10 +93,12 @@ test("restarts leave nothing behind that is older than the retention, be they ra
   }
 });
 
-test("a restart takes nothing that a block of the retention names, nor what the height in progress has", async () => {
+test("a restart takes nothing that a block of the retention names, nor what is younger", async () => {
   const world = chain();
+  await world.upTo(20);
+  const old = await world.put("never in a block");
   await world.upTo(60);
-  const [model, old] = [await world.put("model"), await world.put("never in a block")];
+  const [model, young] = [await world.put("model"), await world.put("never in a block either")];
   await world.block({ model });
   await world.upTo(126);
   const own = await world.put("trained for 127");
@@ -103,8 +107,18 @@ test("a restart takes nothing that a block of the retention names, nor what the 
   await world.block({ model: await world.put("next"), updates: [own, fetched] });
   const late = await world.put("came after its round");
   await world.upTo(128);
-  for (const root of [model, own, fetched, late]) assert.ok(world.blobs.has(root));
+  for (const root of [model, young, own, fetched, late]) assert.ok(world.blobs.has(root));
   assert.not(world.blobs.has(old));
+});
+
+test("a restart leaves the model with which a task began, which no block names", async () => {
+  const world = chain();
+  const first = await world.put("first");
+  await world.block({ model: await world.put("next") });
+  await world.upTo(30);
+  world.restart();
+  await world.upTo(EVERY);
+  assert.ok(world.blobs.has(first));
 });
 
 test("a task's model and recorded updates stay while it rests, and the retention longer", async () => {
