@@ -7,7 +7,10 @@ import { Deadline } from "./deadline.ts";
 import { blobAnswerBytes, type Limits } from "./limits.ts";
 import type { FetchOptions, Log, Peer, RequestOptions, Verdict } from "./types.ts";
 
-/** Pulls blobs: ranges of chunks from several sources, each chunk verified before it is kept. */
+/**
+ * Pulls blobs: ranges of chunks from several sources, each chunk verified before it is kept. A source that falls behind goes on with its
+ * range, but the range is open to others then, and the first good chunk counts: one that is slow, or wants to be, holds nobody up.
+ */
 
 export type BlobDeps = {
   readonly limits: Limits;
@@ -16,6 +19,8 @@ export type BlobDeps = {
   readonly peers: () => readonly Peer[];
   readonly ask: (peer: Peer, request: Uint8Array, options: RequestOptions) => AsyncIterable<Uint8Array>;
   readonly report: (peer: Peer, verdict: Verdict) => void;
+  /** In [0, 1): who is asked first is drawn, so that no source is always the first. */
+  readonly chance: () => number;
 };
 
 export type Blobs = { fetch(root: Hash, size: number, options: FetchOptions): Promise<Uint8Array> };
@@ -23,6 +28,7 @@ export type Blobs = { fetch(root: Hash, size: number, options: FetchOptions): Pr
 export function createBlobs(deps: BlobDeps): Blobs {
   const { limits } = deps;
   const budget = new Budget(limits.fetchBytes);
+  const parts = new Parts(limits.partBytes);
 
   return {
     async fetch(root, size, options) {
@@ -35,15 +41,18 @@ export function createBlobs(deps: BlobDeps): Blobs {
       let work: Fetch | undefined;
       try {
         await budget.take(size, deadline.signal);
-        work = new Fetch(deps, root, size, options, deadline.signal, name);
+        work = new Fetch(deps, root, parts.take(root, size), options, deadline.signal, name);
         return await work.run();
       } catch (error) {
         if (!isPoflError(error, "TIMEOUT")) throw error;
-        const came = work ? work.progress : "it still waited for its turn";
+        const came = work ? progress(work.part) : "it still waited for its turn";
         throw new PoflError("BLOB_TIMEOUT", `${name}: ${came} after ${options.timeoutMs} ms`, {}, { cause: error });
       } finally {
-        if (work) budget.give(size);
         deadline.done();
+        if (work) {
+          budget.give(size);
+          parts.keep(root, work.part);
+        }
       }
     },
   };
@@ -92,97 +101,192 @@ class Budget {
   }
 }
 
+/** What has come of a blob. */
+type Part = {
+  readonly bytes: Uint8Array;
+  /** One per chunk: 1 when it is here. */
+  readonly here: Uint8Array;
+  left: number;
+};
+
+function progress({ here, left }: Part): string {
+  return `${here.length - left} of ${here.length} chunks had come`;
+}
+
+/** Chunks of fetches that failed, for the next one of that blob; of the latest ones, `maxBytes` together. */
+class Parts {
+  readonly #maxBytes: number;
+  readonly #parts = new Map<string, Part>();
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  take(root: Hash, size: number): Part {
+    const left = chunkCount(size);
+    return this.#remove(nameOf(root, size)) ?? { bytes: new Uint8Array(size), here: new Uint8Array(left), left };
+  }
+
+  keep(root: Hash, part: Part): void {
+    if (part.left === 0 || part.left === part.here.length) return;
+    const name = nameOf(root, part.bytes.length);
+    this.#remove(name);
+    this.#parts.set(name, part);
+    this.#bytes += part.bytes.length;
+    for (const oldest of this.#parts.keys()) {
+      if (this.#bytes <= this.#maxBytes) break;
+      this.#remove(oldest);
+    }
+  }
+
+  #remove(name: string): Part | undefined {
+    const part = this.#parts.get(name);
+    this.#bytes -= part?.bytes.length ?? 0;
+    this.#parts.delete(name);
+    return part;
+  }
+}
+
+const nameOf = (root: Hash, size: number): string => `${toHex(root)}/${size}`;
+
+/** A range under way, up to but without `end`. */
+type Pull = { readonly from: number; readonly end: number; readonly stop: AbortController; late: boolean };
+
 class Fetch {
+  readonly part: Part;
   readonly #deps: BlobDeps;
   readonly #root: Hash;
   readonly #name: string;
   readonly #options: FetchOptions;
   readonly #signal: AbortSignal;
-  readonly #bytes: Uint8Array;
-  /** Chunks that nobody is fetching, ascending. */
-  #missing: number[];
-  #left: number;
-  readonly #busy = new Map<Peer, Promise<void>>();
+  readonly #pulls = new Map<Peer, Pull>();
   readonly #liars = new Set<Peer>();
-  /** Sources that failed or had nothing in this round of attempts. */
+  /** Sources that failed, were slow or had nothing in this round of attempts. */
   readonly #resting = new Set<Peer>();
+  /** Sources that brought a range in time. */
+  readonly #quick = new Set<Peer>();
+  readonly #drawn = new Map<Peer, number>();
+  #wake = () => {};
 
-  constructor(deps: BlobDeps, root: Hash, size: number, options: FetchOptions, signal: AbortSignal, name: string) {
+  constructor(deps: BlobDeps, root: Hash, part: Part, options: FetchOptions, signal: AbortSignal, name: string) {
     this.#deps = deps;
     this.#name = name;
     this.#root = root;
     this.#options = options;
     this.#signal = signal;
-    this.#bytes = new Uint8Array(size);
-    this.#left = chunkCount(size);
-    this.#missing = Array.from({ length: this.#left }, (_, i) => i);
-  }
-
-  get progress(): string {
-    const total = chunkCount(this.#bytes.length);
-    return `${total - this.#left} of ${total} chunks had come`;
+    this.part = part;
   }
 
   async run(): Promise<Uint8Array> {
-    while (this.#left > 0) {
-      if (this.#signal.aborted) throw this.#signal.reason;
-      this.#assign();
-      if (this.#busy.size > 0) {
-        await Promise.race(this.#busy.values());
-        continue;
+    const wake = () => this.#wake();
+    this.#signal.addEventListener("abort", wake);
+    try {
+      while (this.part.left > 0) {
+        if (this.#signal.aborted) throw this.#signal.reason;
+        this.#assign();
+        const candidates = this.#candidates();
+        if (candidates.length > 0 && candidates.every((p) => this.#liars.has(p))) {
+          throw new PoflError("BLOB_UNAVAILABLE", `${this.#name}: every source lied`);
+        }
+        await this.#news();
       }
-      const candidates = this.#candidates();
-      if (candidates.length > 0 && candidates.every((p) => this.#liars.has(p))) {
-        throw new PoflError("BLOB_UNAVAILABLE", `${this.#name}: every source lied`);
-      }
-      await pause(this.#deps.limits.blobRetryMs, this.#signal);
-      this.#resting.clear();
+      return this.part.bytes;
+    } finally {
+      this.#signal.removeEventListener("abort", wake);
+      for (const pull of this.#pulls.values()) pull.stop.abort();
     }
-    return this.#bytes;
+  }
+
+  /** Waits for something to change. While nobody keeps pace, those that rest are soon asked again. */
+  async #news(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      if (this.#timely().length > 0) return;
+      timer = setTimeout(() => {
+        this.#resting.clear();
+        resolve();
+      }, this.#deps.limits.blobRetryMs);
+    });
+    clearTimeout(timer);
+  }
+
+  #timely(): Pull[] {
+    return [...this.#pulls.values()].filter((pull) => !pull.late);
   }
 
   #candidates(): readonly Peer[] {
-    return this.#options.peers ?? this.#deps.peers();
+    if (this.#options.peers) return this.#options.peers;
+    const peers = [...this.#deps.peers()];
+    for (const peer of peers) if (!this.#drawn.has(peer)) this.#drawn.set(peer, this.#deps.chance());
+    const place = (peer: Peer) => (this.#drawn.get(peer) as number) - (this.#quick.has(peer) ? 1 : 0);
+    return peers.sort((a, b) => place(a) - place(b));
   }
 
   /** Gives work to sources that are free. */
   #assign(): void {
-    const { sourcesPerBlob, chunksPerRequest } = this.#deps.limits;
+    const { sourcesPerBlob, pullsPerBlob, chunksPerRequest } = this.#deps.limits;
     for (const peer of this.#candidates()) {
-      if (this.#missing.length === 0 || this.#busy.size >= sourcesPerBlob) return;
-      if (this.#busy.has(peer) || this.#liars.has(peer) || this.#resting.has(peer)) continue;
-      const from = this.#missing[0] as number;
+      if (this.#pulls.has(peer) || this.#liars.has(peer) || this.#resting.has(peer)) continue;
+      const free = sourcesPerBlob - this.#timely().length;
+      const open = this.#open();
+      const from = open[0];
+      if (from === undefined || free <= 0 || this.#pulls.size >= pullsPerBlob) return;
       let count = 1;
-      // Small enough that each source gets a share, in one piece, for a request is a range.
-      const share = Math.ceil(this.#missing.length / (sourcesPerBlob - this.#busy.size));
-      while (count < Math.min(share, chunksPerRequest) && this.#missing[count] === from + count) count += 1;
-      this.#missing = this.#missing.slice(count);
-      const work = this.#pull(peer, from, count).finally(() => this.#busy.delete(peer));
-      this.#busy.set(peer, work);
+      // Small enough that each source gets a share, in one piece, for a request is a range. What is late goes to one that is known to be quick.
+      const late = [...this.#pulls.values()].some((pull) => pull.late);
+      const share = late && this.#quick.has(peer) ? open.length : Math.ceil(open.length / free);
+      while (count < Math.min(share, chunksPerRequest) && open[count] === from + count) count += 1;
+      void this.#pull(peer, from, count);
     }
   }
 
-  /** Never rejects: what did not come goes back to the missing ones. */
+  /** Chunks that are neither here nor expected from a source that keeps pace, ascending. */
+  #open(): number[] {
+    const { here } = this.part;
+    const taken = here.slice();
+    for (const { from, end } of this.#timely()) taken.fill(1, from, end);
+    return Array.from(taken.keys()).filter((i) => taken[i] === 0);
+  }
+
+  /** Never rejects: what did not come is open again. */
   async #pull(peer: Peer, from: number, count: number): Promise<void> {
     const { limits, log, report, ask } = this.#deps;
-    const size = this.#bytes.length;
+    const { bytes, here } = this.part;
+    const size = bytes.length;
+    const end = from + count;
+    const pull: Pull = { from, end, stop: new AbortController(), late: false };
+    this.#pulls.set(peer, pull);
     let next = from;
+    const began = performance.now();
+    const late = () => {
+      pull.late = true;
+      timer = setTimeout(() => pull.stop.abort(), limits.chunkMs);
+      this.#wake();
+    };
+    const patience = () => began + limits.lateMs + limits.paceMs * (next - from) - performance.now();
+    let timer = setTimeout(late, patience());
     try {
       const request = encodeRequest({ root: this.#root, size, from, count });
-      const options = { timeoutMs: limits.chunkMs, maxBytes: blobAnswerBytes(count), signal: this.#signal };
+      const { signal } = pull.stop;
+      const options = { timeoutMs: limits.chunkMs, maxBytes: blobAnswerBytes(count), signal };
       for await (const frame of ask(peer, request, options)) {
         const chunk = decodeChunk(frame);
         if (chunk.index !== next || !verifyChunk(this.#root, size, next, chunk.bytes, chunk.proof)) {
           throw new PoflError("BAD_CHUNK", `${this.#name}: chunk ${next} from ${peer} does not belong to it`);
         }
-        this.#bytes.set(chunk.bytes, next * BLOB_CHUNK_BYTES);
-        this.#left -= 1;
+        if (!here[next]) this.#keep(next, chunk.bytes);
         next += 1;
         // All is here: whether the other end closes in time is not worth waiting for.
-        if (next === from + count) break;
+        if (next === end) break;
+        if (pull.late) continue;
+        clearTimeout(timer);
+        timer = setTimeout(late, Math.max(0, patience()));
       }
       // Nothing, or less than asked for: it does not hold the blob (any more). That is no offence.
-      if (next < from + count) this.#resting.add(peer);
+      if (next < end || pull.late) this.#rest(peer);
+      else this.#quick.add(peer);
     } catch (error) {
       if (
         isPoflError(error, "BAD_CHUNK") ||
@@ -193,23 +297,29 @@ class Fetch {
         this.#liars.add(peer);
         report(peer, "reject");
       } else {
-        if (!this.#signal.aborted) log.debug({ peer }, `${this.#name}: ${(error as Error).message}`);
-        this.#resting.add(peer);
+        const stopped = pull.stop.signal.aborted;
+        if (!stopped) log.debug({ peer }, `${this.#name}: ${(error as Error).message}`);
+        if (!stopped || pull.late) this.#rest(peer);
       }
     }
-    const back = Array.from({ length: from + count - next }, (_, i) => next + i);
-    this.#missing = [...this.#missing, ...back].sort((a, b) => a - b);
+    clearTimeout(timer);
+    this.#pulls.delete(peer);
+    this.#wake();
   }
-}
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
+  #rest(peer: Peer): void {
+    this.#resting.add(peer);
+    this.#quick.delete(peer);
+  }
+
+  #keep(index: number, bytes: Uint8Array): void {
+    this.part.bytes.set(bytes, index * BLOB_CHUNK_BYTES);
+    this.part.here[index] = 1;
+    this.part.left -= 1;
+    // Of those that were to bring the same chunks one was faster.
+    for (const { from, end, stop } of this.#pulls.values()) {
+      if (from <= index && index < end && !this.part.here.subarray(from, end).includes(0)) stop.abort();
+    }
+    if (this.part.left === 0) this.#wake();
+  }
 }

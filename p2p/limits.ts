@@ -54,10 +54,17 @@ export const DEFAULT_LIMITS = {
   chunksPerRequest: 64,
   /** For one chunk of 256 KiB: 25 KiB/s at least. */
   chunkMs: 10_000,
-  /** Sources asked at the same time for one blob. */
+  /** A source is late that is this far behind `paceMs` per chunk, which is a line of 10 Mbit/s: others are asked for the same then. */
+  lateMs: 2_000,
+  paceMs: 200,
+  /** Sources asked at the same time for one blob, not counting late ones. */
   sourcesPerBlob: 3,
+  /** With late ones, each of which has `chunkMs` more: lines may be slow everywhere, and what is under way should arrive. */
+  pullsPerBlob: 9,
   /** Blobs being fetched, all together; the next one waits. */
   fetchBytes: 2 * MAX_BLOB_BYTES,
+  /** Blobs of which only a part came in time, kept for the next attempt. */
+  partBytes: MAX_BLOB_BYTES,
   /** Between two rounds over sources that did not have the blob yet. */
   blobRetryMs: 200,
 

@@ -88,6 +88,7 @@ export async function createNetwork(options: NetworkOptions, modules: NetworkMod
     report,
     peers: () => direct.list(),
     ask: (peer, request, asking) => requests.request(peer, BLOB, request, asking, meters.blobs),
+    chance: Math.random,
   });
 
   async function shutDown(): Promise<void> {

@@ -19,8 +19,8 @@ export interface BlobStore {
   has(root: Hash): boolean;
   /** Deletes every blob for which `keep` says no; returns how many. */
   prune(keep: (rootHex: string) => boolean): Promise<number>;
-  /** `0x…` names of all blobs. */
-  list(): string[];
+  /** `0x…` names of all blobs, or of those that were put before `time`, in milliseconds since 1970. */
+  list(time?: number): string[];
   /** Bytes of all blobs. */
   readonly bytes: number;
 }
@@ -35,13 +35,16 @@ const nameOf = (root: Hash): string => toHex(root).slice(2);
 export function openBlobStore(folder: string, onDamaged: (path: string) => void = () => {}): BlobStore {
   return onDisk(folder, () => {
     mkdirSync(folder, { recursive: true });
-    const sizes = new Map<string, number>();
+    const files = new Map<string, Stored>();
     for (const file of readdirSync(folder)) {
       // What a crash left of a write that never got its name.
       if (file.endsWith(".new")) rmSync(join(folder, file), { force: true });
-      else if (NAME.test(file)) sizes.set(file, statSync(join(folder, file)).size);
+      else if (NAME.test(file)) {
+        const { size, mtimeMs } = statSync(join(folder, file));
+        files.set(file, { size, time: mtimeMs });
+      }
     }
-    return new FileBlobs(folder, sizes, onDamaged);
+    return new FileBlobs(folder, files, onDamaged);
   });
 }
 
@@ -68,28 +71,31 @@ export async function readBlob(folder: string, root: Hash): Promise<Uint8Array |
   );
 }
 
+/** Bytes, and when it was put. */
+type Stored = { readonly size: number; readonly time: number };
+
 class FileBlobs implements BlobStore {
   private readonly folder: string;
-  private readonly sizes: Map<string, number>;
+  private readonly files: Map<string, Stored>;
   private readonly onDamaged: (path: string) => void;
   private writes = 0;
 
-  constructor(folder: string, sizes: Map<string, number>, onDamaged: (path: string) => void) {
+  constructor(folder: string, files: Map<string, Stored>, onDamaged: (path: string) => void) {
     this.folder = folder;
-    this.sizes = sizes;
+    this.files = files;
     this.onDamaged = onDamaged;
   }
 
   get bytes(): number {
     let sum = 0;
-    for (const size of this.sizes.values()) sum += size;
+    for (const { size } of this.files.values()) sum += size;
     return sum;
   }
 
   async put(bytes: Uint8Array): Promise<Hash> {
     const root = blobRoot(bytes);
     const name = nameOf(root);
-    if (this.sizes.get(name) === bytes.length) return root;
+    if (this.files.get(name)?.size === bytes.length) return root;
     const path = join(this.folder, name);
     // Two writes of one blob may run at once: each has a temporary file of its own.
     const temporary = `${path}.${++this.writes}.new`;
@@ -101,22 +107,21 @@ class FileBlobs implements BlobStore {
       await rm(temporary, { force: true }).catch(() => {});
       throw diskError(error, path);
     }
-    this.sizes.set(name, bytes.length);
+    this.files.set(name, { size: bytes.length, time: Date.now() });
     return root;
   }
 
   async get(root: Hash, size?: number): Promise<Uint8Array | undefined> {
     const name = nameOf(root);
-    const stored = this.sizes.get(name);
-    if (stored === undefined) return undefined;
+    if (!this.files.has(name)) return undefined;
     const path = join(this.folder, name);
     try {
       const bytes = await readBlob(this.folder, root);
       if (bytes) return size === undefined || size === bytes.length ? bytes : undefined;
-      this.sizes.delete(name);
+      this.files.delete(name);
     } catch (error) {
       if (!isPoflError(error, "BLOB_DAMAGED")) throw error;
-      this.sizes.delete(name);
+      this.files.delete(name);
       onDisk(path, () => renameSync(path, `${path}.damaged`));
       this.onDamaged(`${path}.damaged`);
     }
@@ -124,15 +129,15 @@ class FileBlobs implements BlobStore {
   }
 
   has(root: Hash): boolean {
-    return this.sizes.has(nameOf(root));
+    return this.files.has(nameOf(root));
   }
 
-  list(): string[] {
-    return Array.from(this.sizes.keys(), (name) => `0x${name}`);
+  list(time = Number.POSITIVE_INFINITY): string[] {
+    return [...this.files].flatMap(([name, stored]) => (stored.time < time ? [`0x${name}`] : []));
   }
 
   async prune(keep: (rootHex: string) => boolean): Promise<number> {
-    const gone = [...this.sizes.keys()].filter((name) => !keep(`0x${name}`));
+    const gone = [...this.files.keys()].filter((name) => !keep(`0x${name}`));
     for (const name of gone) {
       const path = join(this.folder, name);
       try {
@@ -140,7 +145,7 @@ class FileBlobs implements BlobStore {
       } catch (error) {
         throw diskError(error, path);
       }
-      this.sizes.delete(name);
+      this.files.delete(name);
     }
     return gone.length;
   }
@@ -166,12 +171,15 @@ async function syncPath(folder: string): Promise<void> {
 }
 
 /** Blobs in memory, for nodes without a disk. */
-export function memoryBlobStore(): BlobStore {
+export function memoryBlobStore(now: () => number = Date.now): BlobStore {
   const blobs = new Map<string, Uint8Array>();
+  const times = new Map<string, number>();
   return {
     async put(bytes) {
       const root = blobRoot(bytes);
-      blobs.set(toHex(root), new Uint8Array(bytes));
+      const name = toHex(root);
+      if (!blobs.has(name)) times.set(name, now());
+      blobs.set(name, new Uint8Array(bytes));
       return root;
     },
     async get(root, size) {
@@ -179,7 +187,7 @@ export function memoryBlobStore(): BlobStore {
       return size === undefined || size === bytes?.length ? bytes : undefined;
     },
     has: (root) => blobs.has(toHex(root)),
-    list: () => [...blobs.keys()],
+    list: (time = Number.POSITIVE_INFINITY) => [...blobs.keys()].filter((name) => (times.get(name) as number) < time),
     async prune(keep) {
       const gone = [...blobs.keys()].filter((root) => !keep(root));
       for (const root of gone) blobs.delete(root);

@@ -36,7 +36,7 @@ export function withRecent(blobs: BlobStore, maxBytes: number): BlobStore {
       return bytes && (size === undefined || size === bytes.length) ? bytes : undefined;
     },
     has: (root) => blobs.has(root),
-    list: () => blobs.list(),
+    list: (time) => blobs.list(time),
     prune: async (keep) => {
       for (const key of [...recent.keys()]) if (!keep(key)) forget(key);
       return blobs.prune(keep);

@@ -32,6 +32,8 @@ async function complies(store: BlobStore): Promise<void> {
   assert.is((await store.get(root, A.length))?.length, A.length);
   assert.is(store.bytes, A.length + B.length);
   assert.equal(store.list().sort(), [A, B, new Uint8Array(0)].map((b) => toHex(blobRoot(b))).sort());
+  assert.is(store.list(Date.now() + 1000).length, 3);
+  assert.is(store.list(Date.now() - 60_000).length, 0);
   assert.is(await store.prune((name) => name === toHex(blobRoot(B))), 2);
   assert.not(store.has(root));
   assert.equal(new Uint8Array((await store.get(blobRoot(B))) as Uint8Array), B);
@@ -44,6 +46,7 @@ test("files: a blob store, and the same one when opened again", () =>
     await complies(openBlobStore(join(folder, "blobs")));
     const again = openBlobStore(join(folder, "blobs"));
     assert.equal(again.list(), [toHex(blobRoot(B))]);
+    assert.equal([again.list(Date.now() - 60_000).length, again.list(Date.now() + 1000).length], [0, 1]);
     assert.equal(readdirSync(join(folder, "blobs")), [toHex(blobRoot(B)).slice(2)]);
   }));
 
