@@ -1,32 +1,10 @@
 import { spawn } from "node:child_process";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { orExit } from "../flags.ts";
+import { chaosFlags, PARTS } from "./flags.ts";
 import { PLANTS } from "./points/plants.ts";
 
-/**
- * npm run test:chaos                         crash points, their planted bugs, changed files and 100 kills
- * npm run test:chaos -- --only points        one part: points, planted, corruption or kills (several with commas)
- * npm run test:chaos -- --kills 1000         so many random SIGKILLs of real processes
- */
-
-const PARTS = ["points", "planted", "corruption", "kills"] as const;
-type Part = (typeof PARTS)[number];
-
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    kills: { type: "string", default: "100" },
-    seed: { type: "string", default: "1" },
-    jobs: { type: "string", default: String(availableParallelism()) },
-  },
-});
-const only = values.only?.split(",") ?? (values.kills === "100" ? PARTS : ["kills"]);
-const unknown = only.find((part) => !PARTS.includes(part as Part));
-if (unknown !== undefined) {
-  console.error(`--only ${unknown}: must be of ${PARTS.join(", ")}`);
-  process.exit(2);
-}
+const { only, kills, seed, jobs: of } = orExit(() => chaosFlags(process.argv.slice(2)));
 
 /** Runs a file of this folder; its standard output. */
 function run(file: string, args: readonly string[], shown = false): Promise<{ code: number | null; out: string }> {
@@ -55,7 +33,6 @@ type Share = {
 };
 
 async function points(): Promise<boolean> {
-  const of = Math.max(1, Number(values.jobs));
   let ok = true;
   for (const cuts of [false, true]) {
     const shares = await Promise.all(
@@ -108,8 +85,8 @@ for (const part of PARTS) {
   let ok: boolean;
   if (part === "points") ok = await points();
   else if (part === "planted") ok = await planted();
-  else if (part === "corruption") ok = (await run("corruption/main.js", ["--seed", values.seed], true)).code === 0;
-  else ok = (await run("kill.js", ["--kills", values.kills, "--seed", values.seed], true)).code === 0;
+  else if (part === "corruption") ok = (await run("corruption/main.js", ["--seed", String(seed)], true)).code === 0;
+  else ok = (await run("kill.js", ["--kills", String(kills), "--seed", String(seed)], true)).code === 0;
   console.log(`${part}: ${ok ? "ok" : "FAILED"} in ${Math.round((performance.now() - started) / 1000)} s\n`);
   failed ||= !ok;
 }
