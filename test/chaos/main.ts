@@ -27,7 +27,7 @@ type Share = {
   runs: number;
   torn: number;
   repeated: number;
-  seconds: number;
+  cases: number;
   counts: Record<string, number>;
   violations: string[];
 };
@@ -45,12 +45,14 @@ async function points(): Promise<boolean> {
     );
     const sum = (pick: (s: Share) => number) => done.reduce((n, s) => n + (pick(s) || 0), 0);
     const violations = done.flatMap((s) => s.violations);
+    const [runs, cases] = [sum((s) => s.runs), done[0]?.cases ?? 0];
+    if (runs !== cases || cases === 0) violations.push(`${runs} of ${cases} cases were run`);
     const ops: Record<string, number> = {};
     for (const { counts } of done) {
       for (const [kind, n] of Object.entries(counts)) ops[kind] = (ops[kind] ?? 0) + n;
     }
     console.log(
-      `crash points${cuts ? ", with files begun anew at each height" : ""}: ${sum((s) => s.runs)} run to the end, ` +
+      `crash points${cuts ? ", with files begun anew at each height" : ""}: ${runs} run to the end, ` +
         `${sum((s) => s.torn)} torn writes shown to be one of them; ${sum((s) => s.repeated)} signatures repeated byte for byte; ` +
         `${violations.length} violations`,
     );

@@ -123,7 +123,9 @@ async function seedsMode(seeds: number): Promise<boolean> {
 async function shown(name: string, workers: readonly ChildProcess[], job: Job, seeds: number): Promise<boolean> {
   const [result, seconds] = await timed(() => campaign(workers, job, flags.from, seeds));
   show(name, job, result, seconds);
-  return result.violations.length === 0;
+  if (result.violations.length > 0) return false;
+  if (result.sum.seeds < seeds) console.log(`  only ${result.sum.seeds} of ${seeds} seeds ran`);
+  return result.sum.seeds === seeds;
 }
 
 /** The same processes run all parts with one kind of signatures: the code is compiled once. */

@@ -13,4 +13,5 @@ const { seed } = orExit(() =>
 const outcome = await corrupt(COUNTS, seed, 10);
 console.log(printed(outcome));
 for (const line of outcome.undetected.slice(0, 30)) console.log(line);
-process.exitCode = outcome.undetected.length > 0 ? 1 : 0;
+const asked = Object.values(COUNTS).reduce((a, b) => a + b, 0);
+process.exitCode = outcome.undetected.length > 0 || outcome.total < asked ? 1 : 0;
