@@ -12,6 +12,7 @@ import { openStore } from "../../node/store/store.ts";
 import { orExit, testProgram } from "../flags.ts";
 import { pofl, TestNet, until } from "../net/testnet.ts";
 import { Chance } from "../sim/clock.ts";
+import { leaveNothing } from "./tidy.ts";
 
 /**
  * Four real processes on loopback that train, and SIGKILLs at random moments, also while they start. After each wave the chain must go on and who was killed be back on
@@ -26,13 +27,14 @@ const { kills, seed } = orExit(() =>
     .parse()
     .opts<{ readonly kills: number; readonly seed: number }>(),
 );
+leaveNothing("pofl-kill-");
 const chance = new Chance(seed);
 /** For a killed node to be back and the chain two heights on, ms: a loaded machine is slow, a chain that stands is slower. */
 const PATIENCE_MS = 180_000;
 const ALL = [0, 1, 2, 3];
 
 async function training(): Promise<TestNet> {
-  const dir = mkdtempSync(join(tmpdir(), "pofl-kill-"));
+  const dir = mkdtempSync(join(tmpdir(), "task-"));
   const data = join(dir, "data");
   writeCohort(data, { hospitals: 4, seed: 3 });
   const task = cohortTask();

@@ -1,10 +1,20 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { orExit } from "../flags.ts";
 import { chaosFlags, PARTS } from "./flags.ts";
 import { PLANTS } from "./points/plants.ts";
+import { exitBy, onSignal } from "./tidy.ts";
 
 const { only, kills, seed, jobs: of } = orExit(() => chaosFlags(process.argv.slice(2)));
+
+const running = new Set<ChildProcess>();
+/** What ends this process, as soon as those that it has started have tidied up. */
+let ending: NodeJS.Signals | undefined;
+onSignal((signal) => {
+  ending = signal;
+  for (const child of running) child.kill(signal);
+  if (running.size === 0) exitBy(signal);
+});
 
 /** Runs a file of this folder; its standard output. */
 function run(file: string, args: readonly string[], shown = false): Promise<{ code: number | null; out: string }> {
@@ -18,8 +28,13 @@ function run(file: string, args: readonly string[], shown = false): Promise<{ co
       out += chunk;
       if (shown) process.stdout.write(chunk);
     });
+    running.add(child);
     child.once("error", reject);
-    child.once("close", (code) => resolve({ code, out }));
+    child.once("close", (code) => {
+      running.delete(child);
+      if (!ending) resolve({ code, out });
+      else if (running.size === 0) exitBy(ending);
+    });
   });
 }
 

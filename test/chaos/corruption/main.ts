@@ -1,5 +1,6 @@
 import { whole } from "../../../cli/parse.ts";
 import { orExit, testProgram } from "../../flags.ts";
+import { leaveNothing } from "../tidy.ts";
 import { COUNTS, corrupt, printed } from "./run.ts";
 
 /** `node dist/test/chaos/corruption/main.js [--seed S]`: all mutations, as a table; exit code 1 if one is not detected. */
@@ -10,6 +11,7 @@ const { seed } = orExit(() =>
     .parse()
     .opts<{ readonly seed: number }>(),
 );
+leaveNothing("pofl-corrupt-");
 const outcome = await corrupt(COUNTS, seed, 10);
 console.log(printed(outcome));
 for (const line of outcome.undetected.slice(0, 30)) console.log(line);
