@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { whole } from "../../cli/parse.ts";
 import { SignGuard } from "../../consensus/signer.ts";
 import { genesisHash } from "../../genesis/genesis.ts";
 import { cohortTask, writeCohort } from "../../learning/cohort.ts";
@@ -9,26 +9,32 @@ import { homePaths, readGenesis } from "../../node/home.ts";
 import { openDatabase } from "../../node/store/database.ts";
 import { readJournal } from "../../node/store/journal.ts";
 import { openStore } from "../../node/store/store.ts";
+import { orExit, testProgram } from "../flags.ts";
 import { pofl, TestNet, until } from "../net/testnet.ts";
 import { Chance } from "../sim/clock.ts";
+import { leaveNothing } from "./tidy.ts";
 
 /**
  * Four real processes on loopback that train, and SIGKILLs at random moments, also while they start. After each wave the chain must go on and who was killed be back on
  * it; in the end all have the same blocks, nobody has evidence against anybody, and every home verifies.
- * `node dist/test/chaos/kill.js [--kills N] [--seed S]`; ends with exit code 1 and the reason when something does not hold.
+ * `node dist/test/chaos/kill.js [--kills N] [--seed S]`, at least N kills; ends with exit code 1 and the reason when something does not hold.
  */
 
-const { values } = parseArgs({
-  options: { kills: { type: "string", default: "100" }, seed: { type: "string", default: "1" } },
-});
-const kills = Number(values.kills);
-const chance = new Chance(Number(values.seed));
+const { kills, seed } = orExit(() =>
+  testProgram("kill.js", "Four real processes, and SIGKILLs at random moments.")
+    .option("--kills <N>", "at least so many: the last wave is not cut short", whole(1), 100)
+    .option("--seed <SEED>", "of the chance", whole(), 1)
+    .parse()
+    .opts<{ readonly kills: number; readonly seed: number }>(),
+);
+leaveNothing("pofl-kill-");
+const chance = new Chance(seed);
 /** For a killed node to be back and the chain two heights on, ms: a loaded machine is slow, a chain that stands is slower. */
 const PATIENCE_MS = 180_000;
 const ALL = [0, 1, 2, 3];
 
 async function training(): Promise<TestNet> {
-  const dir = mkdtempSync(join(tmpdir(), "pofl-kill-"));
+  const dir = mkdtempSync(join(tmpdir(), "task-"));
   const data = join(dir, "data");
   writeCohort(data, { hospitals: 4, seed: 3 });
   const task = cohortTask();

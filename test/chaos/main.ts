@@ -1,32 +1,20 @@
-import { spawn } from "node:child_process";
-import { availableParallelism } from "node:os";
+import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { orExit } from "../flags.ts";
+import { chaosFlags, PARTS } from "./flags.ts";
 import { PLANTS } from "./points/plants.ts";
+import { exitBy, onSignal } from "./tidy.ts";
 
-/**
- * npm run test:chaos                         crash points, their planted bugs, changed files and 100 kills
- * npm run test:chaos -- --only points        one part: points, planted, corruption or kills (several with commas)
- * npm run test:chaos -- --kills 1000         so many random SIGKILLs of real processes
- */
+const { only, kills, seed, jobs: of } = orExit(() => chaosFlags(process.argv.slice(2)));
 
-const PARTS = ["points", "planted", "corruption", "kills"] as const;
-type Part = (typeof PARTS)[number];
-
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    kills: { type: "string", default: "100" },
-    seed: { type: "string", default: "1" },
-    jobs: { type: "string", default: String(availableParallelism()) },
-  },
+const running = new Set<ChildProcess>();
+/** What ends this process, as soon as those that it has started have tidied up. */
+let ending: NodeJS.Signals | undefined;
+onSignal((signal) => {
+  ending = signal;
+  for (const child of running) child.kill(signal);
+  if (running.size === 0) exitBy(signal);
 });
-const only = values.only?.split(",") ?? (values.kills === "100" ? PARTS : ["kills"]);
-const unknown = only.find((part) => !PARTS.includes(part as Part));
-if (unknown !== undefined) {
-  console.error(`--only ${unknown}: must be of ${PARTS.join(", ")}`);
-  process.exit(2);
-}
 
 /** Runs a file of this folder; its standard output. */
 function run(file: string, args: readonly string[], shown = false): Promise<{ code: number | null; out: string }> {
@@ -40,8 +28,13 @@ function run(file: string, args: readonly string[], shown = false): Promise<{ co
       out += chunk;
       if (shown) process.stdout.write(chunk);
     });
+    running.add(child);
     child.once("error", reject);
-    child.once("close", (code) => resolve({ code, out }));
+    child.once("close", (code) => {
+      running.delete(child);
+      if (!ending) resolve({ code, out });
+      else if (running.size === 0) exitBy(ending);
+    });
   });
 }
 
@@ -49,13 +42,12 @@ type Share = {
   runs: number;
   torn: number;
   repeated: number;
-  seconds: number;
+  cases: number;
   counts: Record<string, number>;
   violations: string[];
 };
 
 async function points(): Promise<boolean> {
-  const of = Math.max(1, Number(values.jobs));
   let ok = true;
   for (const cuts of [false, true]) {
     const shares = await Promise.all(
@@ -68,12 +60,14 @@ async function points(): Promise<boolean> {
     );
     const sum = (pick: (s: Share) => number) => done.reduce((n, s) => n + (pick(s) || 0), 0);
     const violations = done.flatMap((s) => s.violations);
+    const [runs, cases] = [sum((s) => s.runs), done[0]?.cases ?? 0];
+    if (runs !== cases || cases === 0) violations.push(`${runs} of ${cases} cases were run`);
     const ops: Record<string, number> = {};
     for (const { counts } of done) {
       for (const [kind, n] of Object.entries(counts)) ops[kind] = (ops[kind] ?? 0) + n;
     }
     console.log(
-      `crash points${cuts ? ", with files begun anew at each height" : ""}: ${sum((s) => s.runs)} run to the end, ` +
+      `crash points${cuts ? ", with files begun anew at each height" : ""}: ${runs} run to the end, ` +
         `${sum((s) => s.torn)} torn writes shown to be one of them; ${sum((s) => s.repeated)} signatures repeated byte for byte; ` +
         `${violations.length} violations`,
     );
@@ -108,8 +102,8 @@ for (const part of PARTS) {
   let ok: boolean;
   if (part === "points") ok = await points();
   else if (part === "planted") ok = await planted();
-  else if (part === "corruption") ok = (await run("corruption/main.js", ["--seed", values.seed], true)).code === 0;
-  else ok = (await run("kill.js", ["--kills", values.kills, "--seed", values.seed], true)).code === 0;
+  else if (part === "corruption") ok = (await run("corruption/main.js", ["--seed", String(seed)], true)).code === 0;
+  else ok = (await run("kill.js", ["--kills", String(kills), "--seed", String(seed)], true)).code === 0;
   console.log(`${part}: ${ok ? "ok" : "FAILED"} in ${Math.round((performance.now() - started) / 1000)} s\n`);
   failed ||= !ok;
 }

@@ -1,29 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { orExit } from "../flags.ts";
+import { simFlags } from "./flags.ts";
 import { PLANTS, type Plant } from "./plants.ts";
 import { add, type Batch, emptySum, histogramText, type Job, type Sum, type Task, type Violation } from "./report.ts";
 
-/**
- * npm run test:sim                          the seeds that a change must survive
- * npm run test:sim -- --seeds N --from S    those seeds only; with --n K validators, --real signatures, --heights H
- * npm run test:sim -- --planted [NAME]      finds every planted bug
- */
+const { jobs, ...flags } = orExit(() => simFlags(process.argv.slice(2)));
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seeds: { type: "string" },
-    from: { type: "string", default: "1" },
-    n: { type: "string" },
-    heights: { type: "string" },
-    real: { type: "boolean", default: false },
-    planted: { type: "boolean", default: false },
-    jobs: { type: "string", default: String(availableParallelism()) },
-  },
-});
-const jobs = Math.max(1, Number(values.jobs));
 /**
  * Of a worker's memory: frames and states live for an event or two, and should die before they are copied, hence the 64 MiB; and as there is
  * a worker for each core, no threads beside them that collect.
@@ -127,21 +110,22 @@ async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
   return [result, (performance.now() - started) / 1000];
 }
 
-async function seedsMode(): Promise<boolean> {
+async function seedsMode(seeds: number): Promise<boolean> {
   const job: Job = {
-    keyed: !values.real,
-    ...(values.n !== undefined && { n: Number(values.n) }),
-    ...(values.heights !== undefined && { heights: Number(values.heights) }),
+    keyed: !flags.real,
+    ...(flags.n !== undefined && { n: flags.n }),
+    ...(flags.heights !== undefined && { heights: flags.heights }),
   };
-  const seeds = Number(values.seeds);
   const howMany = Math.min(jobs, Math.ceil(seeds / BATCH));
   return withCrew(job, howMany, (workers) => shown("seeds", workers, job, seeds));
 }
 
 async function shown(name: string, workers: readonly ChildProcess[], job: Job, seeds: number): Promise<boolean> {
-  const [result, seconds] = await timed(() => campaign(workers, job, Number(values.from), seeds));
+  const [result, seconds] = await timed(() => campaign(workers, job, flags.from, seeds));
   show(name, job, result, seconds);
-  return result.violations.length === 0;
+  if (result.violations.length > 0) return false;
+  if (result.sum.seeds < seeds) console.log(`  only ${result.sum.seeds} of ${seeds} seeds ran`);
+  return result.sum.seeds === seeds;
 }
 
 /** The same processes run all parts with one kind of signatures: the code is compiled once. */
@@ -159,7 +143,7 @@ async function gate(): Promise<boolean> {
 
 /** One bug after the other on each worker; a table of the seeds that each took. */
 async function planted(): Promise<boolean> {
-  const queue = PLANTS.filter((p) => positionals.length === 0 || positionals.includes(p.name));
+  const queue = PLANTS.filter((p) => flags.names.length === 0 || flags.names.includes(p.name));
   const total = queue.length;
   let found = 0;
   const work = async () => {
@@ -181,5 +165,5 @@ async function seek(plant: Plant): Promise<boolean> {
   return first !== undefined;
 }
 
-const mode = values.planted ? planted : values.seeds !== undefined ? seedsMode : gate;
-process.exitCode = (await mode()) ? 0 : 1;
+const good = flags.planted ? await planted() : flags.seeds !== undefined ? await seedsMode(flags.seeds) : await gate();
+process.exitCode = good ? 0 : 1;
