@@ -72,7 +72,7 @@ function addCompact(group: Command): void {
     .action(async (_: object, self: Command) => {
       const { globals, out } = contextOf(self);
       const { compactHome } = await import("../../node/upkeep.ts");
-      const report = await compactHome(globals.home);
+      const report = await compactHome(globals.home, out.warn);
       out.result({ ok: true, ...report }, () =>
         out.line(`${report.path}: ${bytesText(report.before)} before, ${bytesText(report.after)} after`),
       );

@@ -19,7 +19,13 @@ export function addVerify(program: Command): void {
       const progress = progressLine(process.stderr.isTTY === true && !globals.quiet);
       let report: VerifyReport;
       try {
-        report = await verifyHome(globals.home, { onProgress: progress.show });
+        report = await verifyHome(globals.home, {
+          onProgress: progress.show,
+          onDamage: (what) => {
+            progress.clear();
+            out.warn(what);
+          },
+        });
       } finally {
         progress.clear();
       }
