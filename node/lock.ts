@@ -40,30 +40,26 @@ function readOwner(file: string): Owner | undefined {
   }
 }
 
+export function homeUnwritable(file: string, cause: unknown): PoflError {
+  const why = `can't be written: ${errorText(cause)}`;
+  const remedy = "check that the disk is mounted read-write and has room, and that this user owns the folder";
+  return new PoflError("HOME_UNWRITABLE", `${file}: ${why}; ${remedy}`, { file }, { cause });
+}
+
 function create(file: string): boolean {
   let fd: number;
   try {
     fd = openSync(file, "wx", 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw new PoflError(
-      "HOME_UNWRITABLE",
-      `${file}: can't be written: ${errorText(error)}`,
-      { file },
-      { cause: error },
-    );
+    throw homeUnwritable(file, error);
   }
   try {
     writeSync(fd, `${process.pid} ${startOf(process.pid)}\n`);
     fsyncSync(fd);
   } catch (error) {
     rmSync(file, { force: true });
-    throw new PoflError(
-      "HOME_UNWRITABLE",
-      `${file}: can't be written: ${errorText(error)}`,
-      { file },
-      { cause: error },
-    );
+    throw homeUnwritable(file, error);
   } finally {
     closeSync(fd);
   }
@@ -91,7 +87,7 @@ export function takeLock(file: string): () => void {
       rmSync(`${file}.stale`, { force: true });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        throw new PoflError("HOME_UNWRITABLE", `${file}: ${errorText(error)}`, { file }, { cause: error });
+        throw homeUnwritable(file, error);
       }
     }
   }

@@ -144,8 +144,10 @@ function planOf(data: string): ResetPlan {
   };
 }
 
+/** @throws PoflError READ_ONLY, DISK_FAILED */
 function sizeOf(path: string): number {
-  const stat = lstatSync(path);
+  const stat = onDisk(path, () => lstatSync(path));
   if (!stat.isDirectory()) return stat.size;
-  return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
+  const names = onDisk(path, () => readdirSync(path));
+  return names.reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
 }

@@ -10,6 +10,7 @@ import { takeLock } from "../../node/lock.ts";
 import { exportSnapshot } from "../../node/snapshots/file.ts";
 import { type CheckReport, checkRecords } from "../../node/store/check.ts";
 import { ENCODINGS, openDatabase } from "../../node/store/database.ts";
+import { diskError } from "../../node/store/disk.ts";
 import { keyText, layout } from "../../node/store/layout.ts";
 import { varint } from "../../node/store/leveldb/bytes.ts";
 import { openRecord, Records, sealRecord } from "../../node/store/records.ts";
@@ -303,6 +304,33 @@ test("verify, compact and snapshot export name a damaged file, and where to lear
       assert.is(code, 0, stderr);
       assert.match(stderr, /^pofl: .*chain: file \d+\.log: is missing.*`pofl db check`.*\n$/, id);
       JSON.parse(stdout);
+    }
+  }));
+
+test("a folder that can't be read, or a home that can't be written, is one line with a code and a remedy", () =>
+  inFolder(async (dir) => {
+    const paths = await grownHome(await world(), dir, 1);
+    rmSync(paths.chain, { recursive: true });
+    // As good as a folder of another user, also for root, whom no permission stops.
+    writeFileSync(paths.chain, "no folder");
+    for (const args of [["db", "check"], ["db", "compact"], ["verify"]]) {
+      const { code, stderr } = await cli([...args, "--home", dir]);
+      assert.is(code, 1);
+      assert.match(stderr, /chain: ENOTDIR.*; check the disk \[DISK_FAILED\]\n$/, args.join(" "));
+    }
+    const denied = Object.assign(new Error("EACCES: permission denied, scandir"), { code: "EACCES" });
+    assert.match(diskError(denied, "data/chain").message, /can't be read or written.*this user owns the folder/);
+    rmSync(paths.data, { recursive: true });
+    writeFileSync(paths.data, "no folder");
+    for (const args of [
+      ["reset", "--unsafe", "--yes"],
+      ["snapshot", "import", "x"],
+    ]) {
+      const { stderr } = await cli([...args, "--home", dir]);
+      assert.match(
+        stderr,
+        /data.*can't be written: .*; check that .* this user owns the folder \[HOME_UNWRITABLE\]\n$/,
+      );
     }
   }));
 
