@@ -89,6 +89,11 @@ export function grouped(amount: string): string {
   return amount.replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** "1 block", "1,234 blocks". */
+export function counted(n: number, what: string): string {
+  return `${grouped(String(n))} ${what}${n === 1 ? "" : "s"}`;
+}
+
 export function bytesText(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const [value, unit] = bytes < 1024 ** 2 ? [bytes / 1024, "KiB"] : [bytes / 1024 ** 2, "MiB"];

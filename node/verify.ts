@@ -57,7 +57,7 @@ export type VerifyReport = {
   };
   /** Edits of records that were executed. */
   readonly redactions: number;
-  /** Heights of blocks that were put back after the disk had lost them, and whose receipts are lost: there was nothing to compare. */
+  /** Heights whose receipts are not here, so that there was nothing to compare: blocks that the disk had lost, or from before a snapshot. */
   readonly lostReceipts: readonly number[];
   readonly seconds: number;
 };
