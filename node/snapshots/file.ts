@@ -177,7 +177,7 @@ export function importSnapshot(dir: string, file: string, trust: Checkpoint | un
       if (store.head().height > 0) {
         throw new PoflError(
           "NOT_EMPTY",
-          `${paths.chain} holds a chain of ${store.head().height} blocks; \`pofl reset\` takes it away`,
+          `${paths.chain} holds a chain of ${store.head().height} blocks; \`pofl reset --unsafe\` takes it away`,
         );
       }
       const reading = new Reading(genesis, file, trust);

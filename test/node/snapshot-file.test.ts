@@ -86,7 +86,13 @@ test("a snapshot goes from one home into another by a file, verified from genesi
     await filling.close();
     const filled = await cli(["db", "check", "--home", whole.dir]);
     assert.match(filled.stdout, /\nSnapshot {2}.* at height 14: .*receipts.*\nNothing is damaged\.\n$/);
-    await refused(() => importSnapshot(to.dir, file, undefined), "NOT_EMPTY");
+    const full = await refused(() => importSnapshot(to.dir, file, undefined), "NOT_EMPTY");
+    assert.match(full.message, /`pofl reset --unsafe` takes it away/);
+    const notOne = await refused(
+      () => importSnapshot(emptyHome(join(folder, "dir"), chain).dir, folder, undefined),
+      "FILE_UNREADABLE",
+    );
+    assert.match(notOne.message, /is no file/);
 
     // A file of that home has no headers from genesis: it takes a trusted block to begin with.
     const short = join(folder, "short.snapshot");

@@ -379,6 +379,11 @@ test("pofl reset removes what peers can give again, and nothing else; it wants -
     assert.is(readFileSync(join(paths.data, "signer.state"), "utf8"), "signed");
     assert.ok(existsSync(paths.genesis) && existsSync(join(paths.data, "custodian", "x")));
     assert.equal((await resetHome(dir)).removes, [], "again: nothing is left to remove");
+    const again = await cli(["reset", "--home", dir, "--unsafe"]);
+    assert.is(again.code, 0, again.stderr);
+    assert.match(again.stdout, /^.*: nothing to remove; keeps custodian, custodian\.sessions, signer\.state\n$/);
+    const { stderr: none } = await cli(["verify", "--home", dir]);
+    assert.match(none, /start the node first, or give the right --home \[NO_CHAIN\]/);
   }));
 
 test.run();
