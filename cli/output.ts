@@ -14,6 +14,8 @@ export type Output = {
   note(text: string): void;
   /** How something stands that takes a while: to stderr, since stdout may be a document; silent with --quiet. */
   progress(text: string): void;
+  /** Something that must not be missed, to stderr, also with --json and --quiet. */
+  warn(text: string): void;
   /** The result: `value` with --json, else what `human` prints. */
   result(value: unknown, human: () => void): void;
   paint(style: Style, text: string): string;
@@ -41,6 +43,9 @@ export function createOutput(
     },
     progress: (text) => {
       if (!flags.quiet) stderr.write(`${text}\n`);
+    },
+    warn: (text) => {
+      stderr.write(`pofl: ${text}\n`);
     },
     result: (value, human) => {
       if (flags.json) write(JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v), 2));
@@ -82,6 +87,11 @@ export function layout(rows: readonly (readonly string[])[]): string[] {
 /** A thousands separator that no locale changes. */
 export function grouped(amount: string): string {
   return amount.replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** "1 block", "1,234 blocks". */
+export function counted(n: number, what: string): string {
+  return `${grouped(String(n))} ${what}${n === 1 ? "" : "s"}`;
 }
 
 export function bytesText(bytes: number): string {

@@ -120,6 +120,7 @@ export type Config = z.output<typeof configSchema>;
 /** What a file, the environment or flags may set; section → key → value. */
 export type ConfigOverrides = { readonly [section: string]: { readonly [key: string]: unknown } };
 
+type WrongSetting = "BAD_CONFIG" | "USAGE";
 type Kind = "string" | "boolean" | "list";
 /** One key: `p2p.listen` is POFL_P2P_LISTEN in the environment and `--p2p-listen` on the command line. */
 export type ConfigKey = {
@@ -169,9 +170,10 @@ export function renderConfig(set: ConfigOverrides = {}): string {
 
 /**
  * Reads a text given by the environment or a flag as the value of a key.
- * @throws PoflError BAD_CONFIG naming where it came from
+ * @param code of the error: what a person types on the command line is usage
+ * @throws PoflError naming where it came from
  */
-export function configValue(key: ConfigKey, text: string, from: string): unknown {
+export function configValue(key: ConfigKey, text: string, from: string, code: WrongSetting): unknown {
   switch (key.kind) {
     case "string":
       return text;
@@ -183,7 +185,7 @@ export function configValue(key: ConfigKey, text: string, from: string): unknown
     case "boolean":
       if (text === "true" || text === "1") return true;
       if (text === "false" || text === "0") return false;
-      throw new PoflError("BAD_CONFIG", `${from}: "${text}" is neither true nor false`);
+      throw new PoflError(code, `${from}: "${text}" is neither true nor false`);
   }
 }
 
@@ -192,7 +194,7 @@ function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Con
   const set: Record<string, Record<string, unknown>> = {};
   for (const k of CONFIG_KEYS) {
     const text = env[k.env];
-    if (text !== undefined) set[k.section] = { ...set[k.section], [k.key]: configValue(k, text, k.env) };
+    if (text !== undefined) set[k.section] = { ...set[k.section], [k.key]: configValue(k, text, k.env, "BAD_CONFIG") };
   }
   return set;
 }
@@ -205,13 +207,13 @@ function merge(...layers: readonly ConfigOverrides[]): ConfigOverrides {
   return all;
 }
 
-function check(value: unknown, where: string, remedy: string): Config {
+function check(value: unknown, where: string, remedy: string, code: WrongSetting = "BAD_CONFIG"): Config {
   const parsed = configSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const path = issue?.path.join(".") ?? "";
   const at = path === "" ? where : `${where}: ${path}`;
-  throw new PoflError("BAD_CONFIG", `${at}: ${issue?.message ?? "invalid"}; ${remedy}`, { file: where, path });
+  throw new PoflError(code, `${at}: ${issue?.message ?? "invalid"}; ${remedy}`, { file: where, path });
 }
 
 /**
@@ -238,7 +240,7 @@ export function parseConfig(text: string, file: string): Config {
 
 /**
  * The settings that count: file < environment < flags.
- * @throws PoflError BAD_CONFIG, NO_HOME (the file is missing)
+ * @throws PoflError BAD_CONFIG (file, environment), USAGE (flags), NO_HOME (the file is missing)
  */
 export function loadConfig(
   file: string,
@@ -257,5 +259,5 @@ export function loadConfig(
   const fromFile = parseConfig(text, file);
   const fromEnv = fromEnvironment(env);
   const set = check(merge(fromFile, fromEnv), "environment", "see `pofl start --help`");
-  return check(merge(set, flags), "flags", "see `pofl start --help`");
+  return check(merge(set, flags), "flags", "see `pofl start --help`", "USAGE");
 }

@@ -18,7 +18,7 @@ import {
   readValidatorKey,
   type ValidatorKeys,
 } from "./keyfiles.ts";
-import { takeLock } from "./lock.ts";
+import { homeUnwritable, takeLock } from "./lock.ts";
 
 /** The folder of one node: settings and keys under `config/`, everything that the node itself writes under `data/`. */
 
@@ -101,7 +101,7 @@ export function writeNew(file: string, text: string | Uint8Array, mode = 0o644):
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") {
       throw new PoflError("ALREADY_EXISTS", `${file}: exists already and is left as it is`, { file }, { cause });
     }
-    throw new PoflError("HOME_UNWRITABLE", `${file}: can't be written: ${errorText(cause)}`, { file }, { cause });
+    throw homeUnwritable(file, cause);
   }
 }
 
@@ -109,7 +109,7 @@ export function makeFolder(dir: string): void {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new PoflError("HOME_UNWRITABLE", `${dir}: can't be made: ${errorText(cause)}`, { file: dir }, { cause });
+    throw homeUnwritable(dir, cause);
   }
 }
 

@@ -54,6 +54,12 @@ function refuseOthers(file: string, own?: string): void {
 /** Whether a file of that name says that a process uses the home. */
 export const isLock = (name: string): boolean => NAME.test(name);
 
+export function homeUnwritable(file: string, cause: unknown): PoflError {
+  const why = `can't be written: ${errorText(cause)}`;
+  const remedy = "check that the disk is mounted read-write and has room, and that this user owns the folder";
+  return new PoflError("HOME_UNWRITABLE", `${file}: ${why}; ${remedy}`, { file }, { cause });
+}
+
 /**
  * Takes the lock `file`, of which only names with more after it exist; the returned function gives it back and may be called twice.
  * That of a process that is gone does not count.
@@ -74,7 +80,7 @@ export function takeLock(file: string): () => void {
     }
   } catch (error) {
     if (isPoflError(error)) throw error;
-    throw new PoflError("HOME_UNWRITABLE", `${own}: can't be written: ${errorText(error)}`, { file }, { cause: error });
+    throw homeUnwritable(own, error);
   }
   return release;
 }

@@ -2,12 +2,14 @@ import { existsSync, lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { genesisHash } from "../genesis/genesis.ts";
-import { PoflError } from "../types/errors.ts";
+import { isPoflError, PoflError } from "../types/errors.ts";
 import { type HomePaths, homePaths, readGenesis } from "./home.ts";
+import { lastHeight } from "./lastheight.ts";
 import { isLock, takeLock } from "./lock.ts";
 import { type CheckReport, checkRecords, type Damage } from "./store/check.ts";
-import { databaseError, openDatabase } from "./store/database.ts";
+import { damagedFile, databaseError, mustHaveDatabase, openDatabase } from "./store/database.ts";
 import { onDisk } from "./store/disk.ts";
+import { keyText, layout } from "./store/layout.ts";
 import { Records } from "./store/records.ts";
 
 /** What is done to the home of a stopped node: looking at its database, making it smaller, beginning afresh. */
@@ -27,13 +29,29 @@ async function withStopped<T>(dir: string, work: (paths: HomePaths) => Promise<T
   }
 }
 
-/** Opening would make a database where none is. @throws PoflError NO_CHAIN */
-function mustHaveChain({ chain }: HomePaths): void {
-  if (existsSync(chain) && readdirSync(chain).length > 0) return;
-  throw new PoflError("NO_CHAIN", `${chain}: no chain is stored here; did this node ever run?`, { path: chain });
+const REWRITE = "if no record is named below, none was hit, and `pofl db compact` writes the file anew";
+const FETCH = "start the node and leave it running: it fetches the blocks from peers";
+
+/** A table holds old records, which are all looked at; a log the newest, and LevelDB leaves out what it can't read there. */
+function fileDamage(what: string): Damage {
+  const remedy = /^file \d+\.log:/.test(what) ? `the newest blocks may be gone: ${FETCH}` : REWRITE;
+  return { key: "", height: null, what, remedy };
 }
 
-const REWRITE = "if no record is named below, none was hit, and `pofl db compact` writes the file anew";
+/** Blocks that are gone from the top leave a whole database of a shorter chain: what else the node remembers tells. */
+function lostEnd(data: string, { height: head, damages }: CheckReport): Damage[] {
+  if (damages.some(({ key }) => key === keyText(layout.head))) return [];
+  const damage = { key: "", height: null };
+  try {
+    const was = lastHeight(data);
+    if (was <= head + 1) return [];
+    const what = `ends at height ${head}, though this node was at ${was}`;
+    return [{ ...damage, what, remedy: `${FETCH}, and votes again above ${was}` }];
+  } catch (error) {
+    if (!isPoflError(error, "CORRUPT_JOURNAL")) throw error;
+    return [{ ...damage, what: "can't be compared with the height that this node was at", remedy: error.message }];
+  }
+}
 
 /**
  * Checks the whole database of a stopped node. It is changed in no record; LevelDB tidies its own files when it is opened.
@@ -45,12 +63,12 @@ export function checkHome(
 ): Promise<CheckReport & { readonly path: string }> {
   return withStopped(dir, async (paths) => {
     const hash = genesisHash(readGenesis(paths.genesis));
-    mustHaveChain(paths);
+    mustHaveDatabase(paths.chain);
     const files: Damage[] = [];
-    const db = await openDatabase(paths.chain, (what) => files.push({ key: "", height: null, what, remedy: REWRITE }));
+    const db = await openDatabase(paths.chain, (what) => files.push(fileDamage(what)));
     try {
       const report = await checkRecords(new Records(db, paths.chain), hash, onProgress);
-      return { path: paths.chain, ...report, damages: [...files, ...report.damages] };
+      return { path: paths.chain, ...report, damages: [...files, ...lostEnd(paths.data, report), ...report.damages] };
     } finally {
       await db.close();
     }
@@ -62,13 +80,14 @@ export type CompactReport = { readonly path: string; readonly before: number; re
 
 /**
  * Lets LevelDB rewrite the database of a stopped node without what was overwritten. Needs about as much room as it takes meanwhile.
+ * @param onDamage told of damaged files, a sentence for each
  * @throws PoflError as checkHome, and DISK_FULL
  */
-export function compactHome(dir: string): Promise<CompactReport> {
+export function compactHome(dir: string, onDamage: (what: string) => void = () => {}): Promise<CompactReport> {
   return withStopped(dir, async (paths) => {
-    mustHaveChain(paths);
+    mustHaveDatabase(paths.chain);
     const before = sizeOf(paths.chain);
-    const db = await openDatabase(paths.chain);
+    const db = await openDatabase(paths.chain, (what) => onDamage(damagedFile(paths.chain, what)));
     try {
       if (!(db instanceof ClassicLevel)) throw new Error("not on a disk");
       // From the lowest key to above the highest: all keys begin with an ASCII letter.
@@ -123,8 +142,10 @@ function planOf(data: string): ResetPlan {
   };
 }
 
+/** @throws PoflError READ_ONLY, DISK_FAILED */
 function sizeOf(path: string): number {
-  const stat = lstatSync(path);
+  const stat = onDisk(path, () => lstatSync(path));
   if (!stat.isDirectory()) return stat.size;
-  return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
+  const names = onDisk(path, () => readdirSync(path));
+  return names.reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
 }

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { idKey } from "../consensus/bft/votes.ts";
 import { verifyCommit } from "../consensus/block/commit.ts";
 import { genesisHead, type Head, type HeightContext, heightContext } from "../consensus/block/context.ts";
@@ -20,7 +19,7 @@ import { homePaths, readGenesis } from "./home.ts";
 import { takeLock } from "./lock.ts";
 import { verifyHistory } from "./snapshots/history.ts";
 import { readBlob } from "./store/blobs.ts";
-import { openDatabase } from "./store/database.ts";
+import { damagedFile, mustHaveDatabase, noChain, openDatabase } from "./store/database.ts";
 import { openStore, type Store } from "./store/store.ts";
 import { VrfAhead } from "./vrf/ahead.ts";
 import { BlockReader } from "./vrf/reader.ts";
@@ -58,12 +57,16 @@ export type VerifyReport = {
   };
   /** Edits of records that were executed. */
   readonly redactions: number;
-  /** Heights of blocks that were put back after the disk had lost them, and whose receipts are lost: there was nothing to compare. */
+  /** Heights whose receipts are not here, so that there was nothing to compare: blocks that the disk had lost, or from before a snapshot. */
   readonly lostReceipts: readonly number[];
   readonly seconds: number;
 };
 
-export type VerifyOptions = { readonly onProgress?: (height: number, head: number) => void };
+export type VerifyOptions = {
+  readonly onProgress?: (height: number, head: number) => void;
+  /** Told of damaged files of the database that could be opened all the same, a sentence for each. */
+  readonly onDamage?: (what: string) => void;
+};
 
 /** What is verified, and against which genesis. */
 export type VerifyParts = {
@@ -85,15 +88,14 @@ export async function verifyHome(dir: string, options: VerifyOptions = {}): Prom
     throw new PoflError("NO_HOME", `${paths.dir}: no such folder; give the --home of a node`, { file: paths.dir });
   }
   const genesis = readGenesis(paths.genesis);
-  const noChain = () => new PoflError("NO_CHAIN", `${paths.chain}: no chain is stored here; did this node ever run?`);
-  // Opening would make one.
-  if (!existsSync(join(paths.chain, "CURRENT"))) throw noChain();
+  mustHaveDatabase(paths.chain);
   const unlock = takeLock(paths.lock);
   try {
-    const store = await openStore(await openDatabase(paths.chain), {
+    const warn = (what: string) => options.onDamage?.(damagedFile(paths.chain, what));
+    const store = await openStore(await openDatabase(paths.chain, warn), {
       genesisHash: genesisHash(genesis),
       genesisState: () => {
-        throw noChain();
+        throw noChain(paths.chain);
       },
       path: paths.chain,
       depth: Number.POSITIVE_INFINITY,

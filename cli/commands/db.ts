@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { PoflError } from "../../types/errors.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
-import { bytesText, grouped } from "../output.ts";
+import { bytesText, counted, grouped } from "../output.ts";
 import { progressLine } from "../progress.ts";
 
 /** `pofl db …`: the database of a stopped node. */
@@ -39,7 +39,17 @@ function addCheck(group: Command): void {
             `${grouped(String(transactions))} transactions`,
         );
         if (report.lostReceipts > 0) {
-          out.line(`Receipts  of ${report.lostReceipts} blocks are lost: those blocks were lost once, and put back`);
+          const of = counted(report.lostReceipts, "block");
+          out.line(`Receipts  of ${of} are lost: the disk had lost the block, and it was put back without them`);
+        }
+        if (report.base > 0) {
+          out.line(
+            `Snapshot  this home began with one at height ${report.base}: the receipts up to there are not here, for no peer gives them`,
+          );
+        }
+        if (report.missing > 0) {
+          const blocks = counted(report.missing, "block");
+          out.line(`          ${blocks} below it are missing still: let the node run until it has fetched them`);
         }
         for (const d of report.damages.slice(0, SHOWN)) {
           out.line(
@@ -72,7 +82,7 @@ function addCompact(group: Command): void {
     .action(async (_: object, self: Command) => {
       const { globals, out } = contextOf(self);
       const { compactHome } = await import("../../node/upkeep.ts");
-      const report = await compactHome(globals.home);
+      const report = await compactHome(globals.home, out.warn);
       out.result({ ok: true, ...report }, () =>
         out.line(`${report.path}: ${bytesText(report.before)} before, ${bytesText(report.after)} after`),
       );

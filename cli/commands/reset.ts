@@ -21,8 +21,12 @@ export function addReset(program: Command): void {
       if (!flags.unsafe) throw usage("removes the stored chain; say --unsafe if that is meant");
       const { resetHome, resetPlan } = await import("../../node/upkeep.ts");
       const plan = await resetPlan(globals.home);
-      const listed = plan.removes.map(({ name, bytes }) => `${name} (${bytesText(bytes)})`).join(", ") || "nothing";
-      out.note(`${plan.path}: removes ${listed}; keeps ${plan.keeps.join(", ") || "nothing"}`);
+      const keeps = `keeps ${plan.keeps.join(", ") || "nothing"}`;
+      if (plan.removes.length === 0) {
+        return out.result({ ok: true, ...plan }, () => out.line(`${plan.path}: nothing to remove; ${keeps}`));
+      }
+      const listed = plan.removes.map(({ name, bytes }) => `${name} (${bytesText(bytes)})`).join(", ");
+      out.note(`${plan.path}: removes ${listed}; ${keeps}`);
       if (!flags.yes && !(await confirm(`Remove them from ${plan.path}?`))) {
         return out.result({ ok: false, removes: [], keeps: plan.keeps }, () => out.line("Nothing was removed."));
       }

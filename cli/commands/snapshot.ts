@@ -24,7 +24,7 @@ export function addSnapshot(program: Command): void {
       const { globals, out } = contextOf(self);
       // Loaded here, as for `start`: hardly another command needs the store.
       const { exportSnapshot } = await import("../../node/snapshots/file.ts");
-      const report = await exportSnapshot(globals.home, resolve(file));
+      const report = await exportSnapshot(globals.home, resolve(file), out.warn);
       out.result(report, () => print(out, "Exported", report));
     });
   examples(out, ["pofl snapshot export chain.snapshot --home /srv/pofl", "of that home's head"]);

@@ -10,7 +10,7 @@ function overrides(flags: Readonly<Record<string, string | undefined>>): ConfigO
   const set: Record<string, Record<string, unknown>> = {};
   for (const k of CONFIG_KEYS) {
     const text = flags[`${k.section}${k.key[0]?.toUpperCase()}${k.key.slice(1)}`];
-    if (text !== undefined) set[k.section] = { ...set[k.section], [k.key]: configValue(k, text, k.flag) };
+    if (text !== undefined) set[k.section] = { ...set[k.section], [k.key]: configValue(k, text, k.flag, "USAGE") };
   }
   return set;
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { RoundRange, VerifyReport } from "../../node/verify.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
-import { grouped, type Output } from "../output.ts";
+import { counted, type Output } from "../output.ts";
 import { progressLine } from "../progress.ts";
 
 /** Ranges that are printed; all are there with --json. */
@@ -19,7 +19,13 @@ export function addVerify(program: Command): void {
       const progress = progressLine(process.stderr.isTTY === true && !globals.quiet);
       let report: VerifyReport;
       try {
-        report = await verifyHome(globals.home, { onProgress: progress.show });
+        report = await verifyHome(globals.home, {
+          onProgress: progress.show,
+          onDamage: (what) => {
+            progress.clear();
+            out.warn(what);
+          },
+        });
       } finally {
         progress.clear();
       }
@@ -33,24 +39,23 @@ export function addVerify(program: Command): void {
 }
 
 function print(out: Output, r: VerifyReport): void {
-  const count = (n: number, what: string) => `${grouped(String(n))} ${what}${n === 1 ? "" : "s"}`;
   out.line(`Chain     ${r.chainId} ${r.genesisHash}`);
   out.line(`Head      height ${r.height} ${r.headHash}`);
   const replayed = r.from === 1;
   out.line(`State     ${r.stateRoot}, ${replayed ? "as replayed from genesis" : "as the head's header says"}`);
   if (!replayed) {
     out.line(
-      `NOT ALL   this home began with a snapshot and has no blocks below height ${r.from} yet. Certificates, links and bodies of the others were\n` +
-        "          verified; what came of their transactions and rounds was not replayed. Let the node run until it has fetched the rest.",
+      `NOT ALL   this home began with a snapshot and has no blocks below height ${r.from} yet. Of what is here, certificates, links and bodies were\n` +
+        "          verified; what came of transactions and rounds was not replayed. Let the node run until it has fetched the rest.",
     );
   }
   out.line(
-    `Verified  ${count(r.blocks, "block")}, ${count(r.signatures, "signature")} of certificates, ` +
-      `${count(r.transactions, "transaction")}, ${count(r.redactions, "redaction")} in ${r.seconds.toFixed(1)} s`,
+    `Verified  ${counted(r.blocks, "block")}, ${counted(r.signatures, "signature")} of certificates, ` +
+      `${counted(r.transactions, "transaction")}, ${counted(r.redactions, "redaction")} in ${r.seconds.toFixed(1)} s`,
   );
   if (r.lostReceipts.length > 0) {
     out.line(
-      `Receipts  of ${count(r.lostReceipts.length, "block")} are lost and could not be compared: heights ${r.lostReceipts.slice(0, 10).join(", ")}`,
+      `Receipts  of ${counted(r.lostReceipts.length, "block")} are not here and could not be compared: ${heights(rangesOf(r.lostReceipts))}`,
     );
   }
   const { recomputed, fromCertificate, ranges } = r.rounds;
@@ -61,7 +66,20 @@ function print(out: Output, r: VerifyReport): void {
   }
 }
 
-function heights(ranges: readonly RoundRange[]): string {
+type Range = { readonly from: number; readonly to: number };
+
+/** @param list ascending */
+function rangesOf(list: readonly number[]): Range[] {
+  const ranges: { from: number; to: number }[] = [];
+  for (const height of list) {
+    const last = ranges.at(-1);
+    if (last?.to === height - 1) last.to = height;
+    else ranges.push({ from: height, to: height });
+  }
+  return ranges;
+}
+
+function heights(ranges: readonly Range[]): string {
   const list = ranges.slice(0, SHOWN).map(({ from, to }) => (from === to ? `${from}` : `${from}–${to}`));
   const more = ranges.length > SHOWN ? ` and ${ranges.length - SHOWN} more ranges (all with --json)` : "";
   return `heights ${list.join(", ")}${more}`;

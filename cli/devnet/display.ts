@@ -137,9 +137,15 @@ export function printReport(out: Output, report: DevnetReport): void {
       `sent: ${bytesText(bytes.direct)} directly, ${bytesText(bytes.gossip)} by gossip, ${bytesText(bytes.blobs)} of blobs; disk ${bytesText(bytes.disk)}`,
   );
   const heads = new Set(report.nodes.filter((n) => n.honest).map((n) => n.headHash));
+  const { headHash, height } = report;
+  if (height === 0) out.line("No block was made.");
+  else if (heads.size > 1 || headHash === null) {
+    out.line(`Height ${height}: NOT every honest node gave the same head.`);
+  } else out.line(`Head ${headHash} at height ${height} on every honest node.`);
+  const seconds = `${report.seconds.toFixed(1)} s`;
   out.line(
-    `Head ${report.headHash} at height ${report.height} on ${heads.size === 1 ? "every honest node" : "NOT every node"}.`,
+    report.ok
+      ? `${out.paint("green", "Done")} in ${seconds}.`
+      : `${out.paint("red", "Failed")} after ${seconds}: ${report.reason}.`,
   );
-  const verdict = report.ok ? out.paint("green", "Done") : out.paint("red", `Failed: ${report.reason}`);
-  out.line(`${verdict} in ${report.seconds.toFixed(1)} s.`);
 }

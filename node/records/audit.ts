@@ -11,7 +11,7 @@ import { takeLock } from "../lock.ts";
 import type { RpcClient } from "../rpc/client.ts";
 import { redactionJson, summaryJson } from "../rpc/recordjson.ts";
 import type { RecordPage, RecordSummary, Redaction, RedactionPage } from "../rpc/recordtypes.ts";
-import { openDatabase } from "../store/database.ts";
+import { mustHaveDatabase, noChain, openDatabase } from "../store/database.ts";
 import { keyText } from "../store/layout.ts";
 import { openStore } from "../store/store.ts";
 import {
@@ -81,7 +81,7 @@ export async function auditHome(dir: string, client: RpcClient, copies: readonly
   const genesis = readGenesis(paths.genesis);
   const hash = genesisHash(genesis);
   // Opening would make one.
-  if (!existsSync(join(paths.chain, "CURRENT"))) throw noChain(paths);
+  mustHaveDatabase(paths.chain);
   let unlock: () => void;
   try {
     unlock = takeLock(paths.lock);
@@ -95,9 +95,6 @@ export async function auditHome(dir: string, client: RpcClient, copies: readonly
     unlock();
   }
 }
-
-const noChain = ({ chain }: HomePaths) =>
-  new PoflError("NO_CHAIN", `${chain}: no chain is stored here; did this node ever run?`);
 
 type Source = (searcher: Searcher<Found>) => Promise<{ said: Said; values: number; problems: AuditProblem[] }>;
 
@@ -194,7 +191,7 @@ async function readStore(paths: HomePaths, hash: Uint8Array, searcher: Searcher<
     throw error;
   }
   const genesisState = (): State => {
-    throw noChain(paths);
+    throw noChain(paths.chain);
   };
   const store = await openStore(db, { genesisHash: hash, genesisState, path: paths.chain });
   try {

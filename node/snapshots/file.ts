@@ -1,5 +1,3 @@
-import { existsSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { ContainerType } from "@chainsafe/ssz";
 import { type Anchor, type Checkpoint, checkpointAnchor, genesisAnchor } from "../../consensus/light/chain.ts";
 import { Follower } from "../../consensus/light/follower.ts";
@@ -18,10 +16,10 @@ import { Bytes32, bytesEqual, decode, HASH_BYTES, type Hash, type Height, toHex,
 import { PieceName, pieceOf, StateBuilder, StatePiece, StateTop, topOf } from "../../vm/snapshot.ts";
 import { State } from "../../vm/state.ts";
 import { validatorSet } from "../../vm/validators.ts";
-import { type HomePaths, homePaths, readGenesis } from "../home.ts";
+import { type HomePaths, homePaths, makeFolder, readGenesis } from "../home.ts";
 import { takeLock } from "../lock.ts";
 import { openBlobStore, readBlob } from "../store/blobs.ts";
-import { openDatabase } from "../store/database.ts";
+import { damagedFile, mustHaveDatabase, noChain, openDatabase } from "../store/database.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { checkedBlock } from "./fetch.ts";
 import { readSections, SECTIONS, type Section, type SectionKind, SectionWriter } from "./sections.ts";
@@ -49,21 +47,23 @@ export type SnapshotReport = {
   readonly models: number;
 };
 
+/** @param create take genesis where no chain is stored; else there must be one */
 async function withHome<T>(
   dir: string,
   create: boolean,
+  onDamage: (what: string) => void,
   work: (paths: HomePaths, genesis: Genesis, store: Store) => Promise<T>,
 ): Promise<T> {
   const paths = homePaths(dir);
   const genesis = readGenesis(paths.genesis);
-  const noChain = () => new PoflError("NO_CHAIN", `${paths.chain}: no chain is stored here; did this node ever run?`);
-  if (!create && !existsSync(join(paths.chain, "CURRENT"))) throw noChain();
-  mkdirSync(paths.data, { recursive: true, mode: 0o700 });
+  if (create) makeFolder(paths.data);
+  else mustHaveDatabase(paths.chain);
   const unlock = takeLock(paths.lock);
   try {
-    const store = await openStore(await openDatabase(paths.chain), {
+    const warn = (what: string) => onDamage(damagedFile(paths.chain, what));
+    const store = await openStore(await openDatabase(paths.chain, warn), {
       genesisHash: genesisHash(genesis),
-      genesisState: () => (create ? State.genesis(genesis) : refuse(noChain())),
+      genesisState: () => (create ? State.genesis(genesis) : refuse(noChain(paths.chain))),
       path: paths.chain,
     });
     try {
@@ -84,10 +84,15 @@ const recordsOf = (state: State): number => Object.values(state.parts.tables).re
 
 /**
  * Writes the head of a stopped node's chain into a file that must not exist yet.
+ * @param onDamage told of damaged files of the database that could be opened all the same
  * @throws PoflError NO_GENESIS, NO_CHAIN, HOME_LOCKED, ALREADY_EXISTS; of store and disk
  */
-export function exportSnapshot(dir: string, file: string): Promise<SnapshotReport> {
-  return withHome(dir, false, async (paths, genesis, store) => {
+export function exportSnapshot(
+  dir: string,
+  file: string,
+  onDamage: (what: string) => void = () => {},
+): Promise<SnapshotReport> {
+  return withHome(dir, false, onDamage, async (paths, genesis, store) => {
     const { height, id } = store.head();
     if (height === 0)
       throw new PoflError("NO_CHAIN", `${paths.chain}: the chain is at its genesis; there is nothing to export`);
@@ -166,22 +171,27 @@ const modelRoots = (state: State): Hash[] => Array.from(state.openTasks(), ({ re
  * @throws PoflError SNAPSHOT_DAMAGED, BAD_SNAPSHOT with the place in the file; FOREIGN_SNAPSHOT; NO_TRUST; NOT_EMPTY; NO_GENESIS, HOME_LOCKED; of store and disk
  */
 export function importSnapshot(dir: string, file: string, trust: Checkpoint | undefined): Promise<SnapshotReport> {
-  return withHome(dir, true, async (paths, genesis, store) => {
-    if (store.head().height > 0) {
-      throw new PoflError(
-        "NOT_EMPTY",
-        `${paths.chain} holds a chain of ${store.head().height} blocks; \`pofl reset\` takes it away`,
-      );
-    }
-    const reading = new Reading(genesis, file, trust);
-    for (const section of readSections(file)) reading.add(section);
-    const { state, anchor, certified, sets, from, models } = reading.whole();
-    const blobs = openBlobStore(paths.blobs, () => {});
-    for (const bytes of models) await blobs.put(bytes);
-    await store.restore({ certified, state, sets });
-    const about = { file, chainId: genesis.chainId, height: anchor.height, headHash: toHex(anchor.id), from };
-    return { ...about, stateRoot: toHex(state.root()), records: recordsOf(state), models: models.length };
-  });
+  return withHome(
+    dir,
+    true,
+    () => {},
+    async (paths, genesis, store) => {
+      if (store.head().height > 0) {
+        throw new PoflError(
+          "NOT_EMPTY",
+          `${paths.chain} holds a chain of ${store.head().height} blocks; \`pofl reset --unsafe\` takes it away`,
+        );
+      }
+      const reading = new Reading(genesis, file, trust);
+      for (const section of readSections(file)) reading.add(section);
+      const { state, anchor, certified, sets, from, models } = reading.whole();
+      const blobs = openBlobStore(paths.blobs, () => {});
+      for (const bytes of models) await blobs.put(bytes);
+      await store.restore({ certified, state, sets });
+      const about = { file, chainId: genesis.chainId, height: anchor.height, headHash: toHex(anchor.id), from };
+      return { ...about, stateRoot: toHex(state.root()), records: recordsOf(state), models: models.length };
+    },
+  );
 }
 
 /** A file as far as it has been read and verified. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { errorText, PoflError } from "../../types/errors.ts";
 import { bytesEqual } from "../../types/primitives.ts";
 import { onDisk } from "../store/disk.ts";
@@ -87,6 +87,7 @@ export function* readSections(path: string): Generator<Section> {
     throw new PoflError("FILE_UNREADABLE", `${path}: ${errorText(cause)}`, { file: path }, { cause });
   }
   try {
+    if (!fstatSync(fd).isFile()) throw new PoflError("FILE_UNREADABLE", `${path}: is no file`, { file: path });
     let at = 0;
     /** Errors name where the section begins: its length may be what is damaged. */
     const take = (count: number, start: number): Uint8Array => {

@@ -30,8 +30,12 @@ export type CheckReport = {
   readonly bytes: number;
   readonly blocks: number;
   readonly transactions: number;
-  /** Blocks that were put back after they had been lost, whose receipts are lost for good. */
+  /** Blocks above `base` that were put back after they had been lost, whose receipts are lost for good. */
   readonly lostReceipts: number;
+  /** Height of the snapshot that the home began with: receipts up to it were never here. 0 = it began with genesis. */
+  readonly base: number;
+  /** Blocks below it that are not here yet. */
+  readonly missing: number;
   readonly damages: readonly Damage[];
   /** Further damages, of which only the first MAX_DAMAGES are listed. */
   readonly more: number;
@@ -46,7 +50,7 @@ class Checker {
   readonly #disk: Records;
   readonly damages: Damage[] = [];
   more = 0;
-  readonly counts = { records: 0, bytes: 0, blocks: 0, transactions: 0, lostReceipts: 0, ids: 0, txs: 0 };
+  readonly counts = { records: 0, bytes: 0, blocks: 0, transactions: 0, lostReceipts: 0, missing: 0, ids: 0, txs: 0 };
   readonly #seen = new Set<string>();
   /** Of the snapshot that the home began with: what is below it may be missing, in one piece from the bottom. */
   base = 0;
@@ -120,6 +124,7 @@ class Checker {
       const key = layout.block(height);
       if (height < this.base && !(await this.#disk.db.get(key))) {
         this.#gone.add(height);
+        this.counts.missing++;
         expected = undefined;
         continue;
       }
@@ -165,8 +170,9 @@ class Checker {
     const receipts = await this.read(key, height, (v) =>
       bytesEqual(v, LOST_RECEIPTS) ? "lost" : decode(ReceiptList, v),
     );
-    if (receipts === "lost") this.counts.lostReceipts++;
-    else if (
+    if (receipts === "lost") {
+      if (height > this.base) this.counts.lostReceipts++;
+    } else if (
       receipts &&
       (receipts.length !== ids.length || !ids.every((tx, i) => bytesEqual(receipts[i]?.tx ?? id, tx)))
     ) {
@@ -287,6 +293,7 @@ export async function checkRecords(
     height: head?.height ?? 0,
     headHash: toHex(head?.id ?? new Uint8Array(32)),
     ...counts,
+    base: checker.base,
     damages: checker.damages,
     more: checker.more,
   };

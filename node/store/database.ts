@@ -11,6 +11,24 @@ export type Database = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, U
 /** The encodings that a Database is made with. */
 export const ENCODINGS = { keyEncoding: "view", valueEncoding: "view" } as const;
 
+export function noChain(folder: string): PoflError {
+  const why = "no chain is stored here; start the node first, or give the right --home";
+  return new PoflError("NO_CHAIN", `${folder}: ${why}`, { path: folder });
+}
+
+/** Opening would make a database where none is. One that is damaged is one. @throws PoflError NO_CHAIN; disk errors */
+export function mustHaveDatabase(folder: string): void {
+  const files = onDisk(folder, () => {
+    try {
+      return readdirSync(folder);
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return [];
+      throw error;
+    }
+  });
+  if (files.length === 0) throw noChain(folder);
+}
+
 /**
  * Opens the LevelDB database in `folder`, which it makes if need be. Reads all its files first (leveldb/check.ts).
  * @param warn told of damage that does not keep the database from being opened
@@ -41,9 +59,9 @@ export async function openDatabase(folder: string, warn: (damage: string) => voi
   return db;
 }
 
-/** What a node says of damage that it starts with. */
+/** What is said of damage that does not keep the database from being opened. */
 export function damagedFile(path: string, damage: string): string {
-  return `${path}: ${damage}: records may be lost. Stop the node and run \`pofl db check\`, which names them and what to do`;
+  return `${path}: ${damage}: records may be lost. \`pofl db check\` of the stopped node names them, and says what to do`;
 }
 
 /** What LevelDB refused, as a PoflError with the path and the remedy. */

@@ -57,7 +57,7 @@ export function diskError(error: unknown, path: string): PoflError {
   ) {
     return new PoflError(
       "READ_ONLY",
-      `${path} can't be written (${errorText(error)}); check that the disk is mounted read-write and that this user owns the folder`,
+      `${path} can't be read or written (${errorText(error)}); check that the disk is mounted read-write and that this user owns the folder`,
       { path },
       options,
     );

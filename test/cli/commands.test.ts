@@ -401,6 +401,20 @@ test("a home that is in use, and one that is none", () =>
     assert.is(locked.code, 1);
     assert.match(locked.stderr, new RegExp(`process ${process.pid} uses this home.*\\[HOME_LOCKED\\]`));
     assert.match((await cli(["start", "--home", join(dir, "none")])).stderr, /config\.toml.*pofl init.*\[NO_HOME\]/);
+    // A wrong flag is usage, a wrong file or variable is not.
+    for (const [flag, value, says] of [
+      ["--sync-mode", "nosuch", /flags: sync\.mode: .*"full"/],
+      ["--sync-trusted", "500", /flags: sync\.trusted: must be HEIGHT:0xHASH/],
+      ["--node-archive", "perhaps", /--node-archive: "perhaps" is neither/],
+    ] as const) {
+      const wrong = await cli(["start", "--home", home, flag, value]);
+      assert.is(wrong.code, 2);
+      assert.match(wrong.stderr, says);
+      assert.match(wrong.stderr, /\[USAGE\]\n$/);
+    }
+    const zero = await cli(["snapshot", "import", "x", "--home", home, "--trust", `0:0x${"00".repeat(32)}`]);
+    assert.is(zero.code, 2);
+    assert.match(zero.stderr, /--trust 0:0x0+: must be HEIGHT:0xHASH.*heights begin at 1/);
     const port = await cli(["start", "--home", home], { POFL_RPC_LISTEN: "here" });
     assert.match(port.stderr, /environment: rpc\.listen: must be HOST:PORT.*\[BAD_CONFIG\]/);
   }));

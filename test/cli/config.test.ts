@@ -63,7 +63,7 @@ test("a wrong variable or flag is named", () =>
     writeFileSync(file, renderConfig());
     const variable = await refused(() => loadConfig(file, { POFL_NODE_ARCHIVE: "maybe" }), "BAD_CONFIG");
     assert.match(variable.message, /POFL_NODE_ARCHIVE/);
-    const flag = await refused(() => loadConfig(file, {}, { rpc: { listen: "here" } }), "BAD_CONFIG");
+    const flag = await refused(() => loadConfig(file, {}, { rpc: { listen: "here" } }), "USAGE");
     assert.match(flag.message, /flags: rpc\.listen/);
     await refused(() => loadConfig(join(dir, "nothing.toml"), {}), "NO_HOME");
   }));

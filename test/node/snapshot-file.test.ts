@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -12,7 +12,6 @@ import { readSections, type Section, SectionWriter } from "../../node/snapshots/
 import { openBlobStore, readBlob } from "../../node/store/blobs.ts";
 import { openDatabase } from "../../node/store/database.ts";
 import { openStore } from "../../node/store/store.ts";
-import { verifyHome } from "../../node/verify.ts";
 import type { PoflError } from "../../types/errors.ts";
 import { bytesEqual, toHex } from "../../types/primitives.ts";
 import { State } from "../../vm/state.ts";
@@ -67,8 +66,34 @@ test("a snapshot goes from one home into another by a file, verified from genesi
     assert.equal((await store.loadState()).root(), chain.head.state.root());
     assert.is(store.base(), LENGTH);
     await store.close();
-    assert.is((await verifyHome(to.dir)).from, LENGTH);
-    await refused(() => importSnapshot(to.dir, file, undefined), "NOT_EMPTY");
+    const begun = await cli(["verify", "--home", to.dir]);
+    assert.match(
+      begun.stdout,
+      /NOT ALL .* no blocks below height 14 yet\. Of what is here, certificates.*\n.*\nVerified {2}1 block,/,
+    );
+    const sparse = await cli(["db", "check", "--home", to.dir]);
+    assert.is(sparse.code, 0, sparse.stderr);
+    assert.match(
+      sparse.stdout,
+      /\nSnapshot {2}.* at height 14: .*receipts.*\n {10}13 blocks below it are missing still: .*\nNothing is damaged\.\n$/,
+    );
+    assert.not.match(sparse.stdout, /lost/);
+
+    // With all blocks there, the receipts before the snapshot are missing still.
+    const whole = homePaths(join(folder, "whole"));
+    cpSync(to.dir, whole.dir, { recursive: true });
+    const filling = await storeOf(whole, chain);
+    for (let h = LENGTH - 1; h > 0; h--) await filling.fill(chain.blocks[h - 1]!.certified);
+    await filling.close();
+    const filled = await cli(["db", "check", "--home", whole.dir]);
+    assert.match(filled.stdout, /\nSnapshot {2}.* at height 14: .*receipts.*\nNothing is damaged\.\n$/);
+    const full = await refused(() => importSnapshot(to.dir, file, undefined), "NOT_EMPTY");
+    assert.match(full.message, /`pofl reset --unsafe` takes it away/);
+    const notOne = await refused(
+      () => importSnapshot(emptyHome(join(folder, "dir"), chain).dir, folder, undefined),
+      "FILE_UNREADABLE",
+    );
+    assert.match(notOne.message, /is no file/);
 
     // A file of that home has no headers from genesis: it takes a trusted block to begin with.
     const short = join(folder, "short.snapshot");

@@ -1,15 +1,21 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MemoryLevel } from "memory-level";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { Wal } from "../../consensus/engine/wal.ts";
+import { SignGuard } from "../../consensus/signer.ts";
+import { openHomeJournal } from "../../node/journals.ts";
 import { takeLock } from "../../node/lock.ts";
+import { exportSnapshot } from "../../node/snapshots/file.ts";
 import { type CheckReport, checkRecords } from "../../node/store/check.ts";
 import { ENCODINGS, openDatabase } from "../../node/store/database.ts";
+import { diskError } from "../../node/store/disk.ts";
 import { keyText, layout } from "../../node/store/layout.ts";
 import { varint } from "../../node/store/leveldb/bytes.ts";
 import { openRecord, Records, sealRecord } from "../../node/store/records.ts";
-import { resetHome } from "../../node/upkeep.ts";
+import { compactHome, resetHome } from "../../node/upkeep.ts";
+import { verifyHome } from "../../node/verify.ts";
 import { CertifiedBlock, ReceiptList } from "../../types/block.ts";
 import { cli, inFolder } from "../cli/support.ts";
 import type { World } from "../consensus/world.ts";
@@ -232,15 +238,112 @@ test("pofl db check names a table that does not match its checksum; if no record
     assert.is((await cli(["db", "check", "--home", dir])).code, 0);
   }));
 
+test("pofl db check says that the newest blocks are gone, by what the node has signed and by its consensus log", () =>
+  inFolder(async (dir) => {
+    const paths = await grownHome(await world(), dir, 3);
+    const begin = (height: number) => {
+      const wal = openHomeJournal(paths.data, "consensus.wal");
+      new Wal(wal).begin(height);
+      wal.close();
+    };
+    const check = () => cli(["db", "check", "--home", dir]);
+    const signer = openHomeJournal(paths.data, "signer.state");
+    begin(4);
+    // The height after the head is the one in progress. Opening made a table of the log.
+    assert.is((await check()).code, 0);
+    begin(5);
+    const cut = await check();
+    assert.is(cut.code, 1);
+    assert.match(cut.stdout, /chain ends at height 3, though this node was at 5\n {10}start the node.*from peers/);
+    assert.match(cut.stderr, /1 damage; the first: the database ends at height 3.*\[DATABASE_DAMAGED\]/);
+
+    new SignGuard(signer).once(
+      "prevote",
+      9,
+      0,
+      () => false,
+      () => Uint8Array.of(1),
+    ); // prettier-ignore
+    signer.close();
+    for (const log of readdirSync(paths.chain).filter((f) => f.endsWith(".log"))) rmSync(join(paths.chain, log));
+    const gone = await check();
+    assert.match(gone.stdout, /\.log: is missing\n {10}the newest blocks may be gone: start the node.*\n.*was at 9\n/);
+    assert.not.match(gone.stdout, /compact/);
+
+    writeFileSync(join(paths.data, "consensus.wal"), "damaged");
+    assert.match((await check()).stdout, /can't be compared.*\n.*consensus\.wal: damaged at byte 0/);
+    assert.is(readFileSync(join(paths.data, "consensus.wal"), "utf8"), "damaged", "no journal is written");
+  }));
+
+test("verify, compact and snapshot export name a damaged file, and where to learn more", () =>
+  inFolder(async (folder) => {
+    const made = await world();
+    const runs: [string, (dir: string, onDamage: (what: string) => void) => Promise<unknown>, string[]][] = [
+      ["verify", (dir, onDamage) => verifyHome(dir, { onDamage }), ["verify"]],
+      ["compact", (dir, onDamage) => compactHome(dir, onDamage), ["db", "compact"]],
+      [
+        "export",
+        (dir, onDamage) => exportSnapshot(dir, `${dir}.1`, onDamage),
+        ["snapshot", "export", join(folder, "export.2")],
+      ],
+    ];
+    for (const [id, run, args] of runs) {
+      const dir = join(folder, id);
+      const paths = await grownHome(made, dir, 3);
+      const breakLog = async () => {
+        await (await openDatabase(paths.chain)).close();
+        const log = readdirSync(paths.chain).find((f) => f.endsWith(".log")) as string;
+        rmSync(join(paths.chain, log));
+      };
+      await breakLog();
+      const said: string[] = [];
+      await run(dir, (what) => said.push(what));
+      assert.match(said.join("\n"), /chain: file \d+\.log: is missing.*`pofl db check`/, id);
+      await breakLog();
+      const { code, stdout, stderr } = await cli([...args, "--home", dir, "--json"]);
+      assert.is(code, 0, stderr);
+      assert.match(stderr, /^pofl: .*chain: file \d+\.log: is missing.*`pofl db check`.*\n$/, id);
+      JSON.parse(stdout);
+    }
+  }));
+
+test("a folder that can't be read, or a home that can't be written, is one line with a code and a remedy", () =>
+  inFolder(async (dir) => {
+    const paths = await grownHome(await world(), dir, 1);
+    rmSync(paths.chain, { recursive: true });
+    // As good as a folder of another user, also for root, whom no permission stops.
+    writeFileSync(paths.chain, "no folder");
+    for (const args of [["db", "check"], ["db", "compact"], ["verify"]]) {
+      const { code, stderr } = await cli([...args, "--home", dir]);
+      assert.is(code, 1);
+      assert.match(stderr, /chain: ENOTDIR.*; check the disk \[DISK_FAILED\]\n$/, args.join(" "));
+    }
+    const denied = Object.assign(new Error("EACCES: permission denied, scandir"), { code: "EACCES" });
+    assert.match(diskError(denied, "data/chain").message, /can't be read or written.*this user owns the folder/);
+    rmSync(paths.data, { recursive: true });
+    writeFileSync(paths.data, "no folder");
+    for (const args of [
+      ["reset", "--unsafe", "--yes"],
+      ["snapshot", "import", "x"],
+    ]) {
+      const { stderr } = await cli([...args, "--home", dir]);
+      assert.match(
+        stderr,
+        /data.*can't be written: .*; check that .* this user owns the folder \[HOME_UNWRITABLE\]\n$/,
+      );
+    }
+  }));
+
 test("a database whose file CURRENT is gone is refused, and nothing in it is deleted", () =>
   inFolder(async (dir) => {
     const paths = await grownHome(await world(), dir, HEIGHT);
-    const { rmSync } = await import("node:fs");
     rmSync(join(paths.chain, "CURRENT"));
     const files = readdirSync(paths.chain).sort();
-    const { code, stderr } = await cli(["db", "check", "--home", dir]);
-    assert.is(code, 1);
-    assert.match(stderr, /CURRENT is missing.*move it away.*\[DATABASE_DAMAGED\]/);
+    for (const args of [["db", "check"], ["db", "compact"], ["verify"], ["snapshot", "export", join(dir, "x")]]) {
+      const { code, stderr } = await cli([...args, "--home", dir]);
+      assert.is(code, 1);
+      assert.match(stderr, /CURRENT is missing.*move it away.*\[DATABASE_DAMAGED\]/, args.join(" "));
+    }
     assert.equal(readdirSync(paths.chain).sort(), files);
   }));
 
@@ -276,6 +379,11 @@ test("pofl reset removes what peers can give again, and nothing else; it wants -
     assert.is(readFileSync(join(paths.data, "signer.state"), "utf8"), "signed");
     assert.ok(existsSync(paths.genesis) && existsSync(join(paths.data, "custodian", "x")));
     assert.equal((await resetHome(dir)).removes, [], "again: nothing is left to remove");
+    const again = await cli(["reset", "--home", dir, "--unsafe"]);
+    assert.is(again.code, 0, again.stderr);
+    assert.match(again.stdout, /^.*: nothing to remove; keeps custodian, custodian\.sessions, signer\.state\n$/);
+    const { stderr: none } = await cli(["verify", "--home", dir]);
+    assert.match(none, /start the node first, or give the right --home \[NO_CHAIN\]/);
   }));
 
 test.run();

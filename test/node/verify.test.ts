@@ -7,7 +7,7 @@ import { TOKEN } from "../../genesis/presets.ts";
 import { type HomePaths, homePaths, writeGenesis } from "../../node/home.ts";
 import { isLock, takeLock } from "../../node/lock.ts";
 import { openDatabase } from "../../node/store/database.ts";
-import { layout } from "../../node/store/layout.ts";
+import { LOST_RECEIPTS, layout } from "../../node/store/layout.ts";
 import { openRecord, sealRecord } from "../../node/store/records.ts";
 import { openStore } from "../../node/store/store.ts";
 import { type VerifyReport, verifyHome } from "../../node/verify.ts";
@@ -334,6 +334,9 @@ test("rounds whose files are gone are read from certificates, and the report say
     assert.equal(await ranges(), ["recomputed 1-3", "certificate 4-6", `recomputed 7-${HEIGHT}`]);
     const human = await cli(["verify", "--home", dir]);
     assert.match(human.stdout, /6 recomputed .*: heights 1–3, 7–9\n.*3 read from certificates.*: heights 4–6\n/);
+    for (const height of [1, 2, 3, 5, 8]) await forge({ dir, ...paths }, layout.receipts(height), () => LOST_RECEIPTS);
+    const lost = await cli(["verify", "--home", dir]);
+    assert.match(lost.stdout, /\nReceipts {2}of 5 blocks are not here and could not be compared: heights 1–3, 5, 8\n/);
     rmSync(paths.blobs, { recursive: true });
     assert.equal(await ranges(), [`certificate 1-${HEIGHT}`]);
     assert.not(existsSync(paths.blobs));
