@@ -21,19 +21,24 @@ const REMEDIES = {
 
 export type JournalName = keyof typeof REMEDIES;
 
-/** @throws PoflError CORRUPT_JOURNAL with the place and the remedy; SIGNER_STATE_MISSING, as mustHaveSignerState; disk errors */
+/** @throws PoflError CORRUPT_JOURNAL with the place and the remedy; disk errors */
 export function openHomeJournal(data: string, name: JournalName): Journal {
-  if (name === "signer.state") mustHaveSignerState(data);
   return openJournal(join(data, name), realDisk, REMEDIES[name]);
 }
 
-/** The signer's file is made before the consensus log: a log without it means that it was lost. */
-function mustHaveSignerState(data: string): void {
+/**
+ * The signer's file is made before the other two that a start with this key leaves: one of them without it means that it was lost.
+ * @param lastStart the record of a start that may have been with this key, if there is one
+ * @throws PoflError SIGNER_STATE_MISSING
+ */
+export function mustHaveSignerState(data: string, lastStart: string | undefined): void {
   const [signer, wal] = [join(data, "signer.state"), join(data, "consensus.wal")];
-  if (existsSync(signer) || !existsSync(wal)) return;
+  if (existsSync(signer)) return;
+  const left = [...(existsSync(wal) ? [wal] : []), ...(lastStart === undefined ? [] : [lastStart])];
+  if (left.length === 0) return;
   throw new PoflError(
     "SIGNER_STATE_MISSING",
-    `${signer}: is missing, though this node has run: without it the validator could sign twice, which burns stake. Put it back if it was moved. If it is lost, ${REST}, then move ${wal} away and start`,
+    `${signer}: is missing, though this node has run: without it the validator could sign twice, which burns stake. Put it back if it was moved. If it is lost, ${REST} (a key that was never bonded needs no rest), then move ${left.join(" and ")} away and start`,
     { file: signer },
   );
 }

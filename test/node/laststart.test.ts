@@ -1,18 +1,38 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { loadConfig } from "../../node/config.ts";
 import { createCustodianKey, createHome, openHome, writeGenesis } from "../../node/home.ts";
-import { openHomeJournal } from "../../node/journals.ts";
-import { compareWithLastStart } from "../../node/laststart.ts";
+import { compareWithLastStart, lastStart } from "../../node/laststart.ts";
+import { openStored } from "../../node/stored.ts";
 import { inFolder, refused } from "../cli/support.ts";
 import { testGenesis } from "../consensus/world.ts";
 
 async function made(dir: string) {
   const { paths } = await createHome(dir, { node: { moniker: "north" }, learning: { seed: "a secret" } });
   writeGenesis(paths, testGenesis(["a", "b", "c", "d"]));
-  return { paths, start: async () => compareWithLastStart(await openHome(dir), loadConfig(paths.config, {})) };
+  const config = () => loadConfig(paths.config, {});
+  const start = async () => {
+    const home = await openHome(dir);
+    return compareWithLastStart(home, config(), lastStart(home));
+  };
+  /** All that a start opens, and what it warns of. */
+  const startAll = async () => {
+    const said: string[] = [];
+    const closing: (() => unknown)[] = [];
+    const warn = (...given: unknown[]) => void said.push(given.map(String).join(" "));
+    try {
+      await openStored({ home: await openHome(dir), config: config(), log: { warn } }, (_, part, close) => {
+        closing.unshift(() => close(part));
+        return part;
+      });
+    } finally {
+      for (const close of closing) await close();
+    }
+    return said;
+  };
+  return { paths, start, startAll };
 }
 
 test("an exchanged key, genesis file or setting is said once, with file and remedy, and no secret is shown", () =>
@@ -57,14 +77,13 @@ test("an exchanged key, genesis file or setting is said once, with file and reme
     }
   }));
 
-test("its own damage is said where there is a chain", () =>
+test("its own damage is said where a node has run", () =>
   inFolder(async (dir) => {
     const { paths, start } = await made(dir);
     await start();
     const file = join(paths.data, "last_start.json");
     const text = readFileSync(file, "utf8");
-    mkdirSync(paths.chain);
-    writeFileSync(join(paths.chain, "CURRENT"), "");
+    writeFileSync(join(paths.data, "signer.state"), "");
     for (const bad of [undefined, "", text.slice(0, 50), text.replace("north", "nurth"), "{}"]) {
       if (bad === undefined) rmSync(file);
       else writeFileSync(file, bad);
@@ -73,7 +92,7 @@ test("its own damage is said where there is a chain", () =>
     }
   }));
 
-test("a custodian's key that is gone while its vault is there, and a signer's file that is gone, stop the start", () =>
+test("a custodian's key that is gone while its vault is there stops the start", () =>
   inFolder(async (dir) => {
     const { paths, start } = await made(dir);
     await createCustodianKey(paths);
@@ -84,11 +103,48 @@ test("a custodian's key that is gone while its vault is there, and a signer's fi
     await refused(start, "KEY_MISSING");
     rmSync(join(paths.data, "custodian"), { recursive: true });
     assert.match((await start()).join(), /^config\/custodian_key: key\.custodian is none, was 0x/);
+  }));
 
-    for (const name of ["signer.state", "consensus.wal", "signer.state"] as const)
-      openHomeJournal(paths.data, name).close();
-    rmSync(join(paths.data, "signer.state"));
-    await refused(() => openHomeJournal(paths.data, "signer.state"), "SIGNER_STATE_MISSING");
+test("the first start of a home says nothing, with a chain from a file neither", () =>
+  inFolder(async (dir) => {
+    const { paths, startAll } = await made(dir);
+    assert.equal(await startAll(), []);
+    assert.equal(await startAll(), []);
+    // As `pofl snapshot import` leaves it.
+    for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(join(paths.data, name));
+    assert.equal(await startAll(), []);
+    rmSync(join(paths.data, "last_start.json"));
+    assert.match((await startAll()).join(), /last_start\.json is missing or damaged/);
+  }));
+
+test("a signer's file that is gone stops the start as long as anything shows that this key has run here", () =>
+  inFolder(async (dir) => {
+    const { paths, startAll } = await made(dir);
+    const file = (name: string) => join(paths.data, name);
+    await startAll();
+    rmSync(file("signer.state"));
+    assert.match(
+      (await refused(startAll, "SIGNER_STATE_MISSING")).message,
+      /signer\.state: is missing.*move .*wal and .*last_start\.json away/,
+    );
+    rmSync(file("consensus.wal"));
+    assert.match((await refused(startAll, "SIGNER_STATE_MISSING")).message, /then move [^ ]*last_start\.json away/);
+    rmSync(paths.chain, { recursive: true });
+    await refused(startAll, "SIGNER_STATE_MISSING");
+    const facts = readFileSync(file("last_start.json"), "utf8");
+    writeFileSync(file("last_start.json"), facts.slice(0, 50));
+    await refused(startAll, "SIGNER_STATE_MISSING");
+    assert.not(existsSync(file("signer.state")));
+
+    // Another key has signed nothing here.
+    writeFileSync(file("last_start.json"), facts);
+    const other = await createHome(join(dir, "other"), {});
+    writeFileSync(paths.validatorKey, readFileSync(other.paths.validatorKey, "utf8"));
+    assert.match((await startAll()).join(), /config\/validator_key: key\.consensus is/);
+
+    // As the remedy says.
+    for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(file(name));
+    assert.equal(await startAll(), []);
   }));
 
 test("a flipped digit of a seed is found by the public key beside it, whichever digit and whichever file", () =>
