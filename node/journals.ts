@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { PoflError } from "../types/errors.ts";
+import { Wal } from "../consensus/engine/wal.ts";
+import { SignGuard } from "../consensus/signer.ts";
+import { isPoflError, PoflError } from "../types/errors.ts";
 import { realDisk } from "./store/disk.ts";
 import { type Journal, openJournal } from "./store/journal.ts";
 
@@ -11,7 +13,7 @@ const REST = "let this validator's key rest until the network has passed the las
 const REMEDIES = {
   "signer.state":
     "Do not delete it while this key may sign: without it the validator could sign twice, which burns stake. Restore it from the disk's copy, " +
-    `or ${REST}`,
+    `or ${REST}, then move it, consensus.wal and last_start.json away and start`,
   "consensus.wal":
     "Move it away and start again: signer.state keeps this validator from signing twice, and the height in progress is asked of the peers",
   "custodian.sessions":
@@ -21,9 +23,29 @@ const REMEDIES = {
 
 export type JournalName = keyof typeof REMEDIES;
 
-/** @throws PoflError CORRUPT_JOURNAL with the place and the remedy; disk errors */
+/** Reads a whole journal as its owner will, so that another file's entries are found where its path is known. */
+const READS: Readonly<Record<JournalName, (journal: Journal) => void>> = {
+  "signer.state": (journal) => void new SignGuard(journal),
+  "consensus.wal": (journal) => {
+    const wal = new Wal(journal);
+    wal.evidence();
+    wal.replay(wal.lastHeight());
+  },
+  "custodian.sessions": () => {},
+};
+
+/** @throws PoflError CORRUPT_JOURNAL with the file, the place and the remedy; disk errors */
 export function openHomeJournal(data: string, name: JournalName): Journal {
-  return openJournal(join(data, name), realDisk, REMEDIES[name]);
+  const path = join(data, name);
+  const journal = openJournal(path, realDisk, REMEDIES[name]);
+  try {
+    READS[name](journal);
+  } catch (cause) {
+    journal.close();
+    if (!isPoflError(cause, "CORRUPT_JOURNAL")) throw cause;
+    throw new PoflError("CORRUPT_JOURNAL", `${path}: ${cause.message}. ${REMEDIES[name]}`, { path }, { cause });
+  }
+  return journal;
 }
 
 /**

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { loadConfig } from "../../node/config.ts";
 import { createCustodianKey, createHome, openHome, writeGenesis } from "../../node/home.ts";
 import { compareWithLastStart, lastStart } from "../../node/laststart.ts";
+import { openJournal } from "../../node/store/journal.ts";
 import { openStored } from "../../node/stored.ts";
 import { inFolder, refused } from "../cli/support.ts";
 import { testGenesis } from "../consensus/world.ts";
@@ -145,6 +146,29 @@ test("a signer's file that is gone stops the start as long as anything shows tha
     // As the remedy says.
     for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(file(name));
     assert.equal(await startAll(), []);
+  }));
+
+test("a journal that holds another's entries is refused with its name and what to do", () =>
+  inFolder(async (dir) => {
+    const { paths, startAll } = await made(dir);
+    await startAll();
+    const put = (name: string, entry: Uint8Array) => {
+      const path = join(paths.data, name);
+      rmSync(path);
+      const journal = openJournal(path);
+      journal.append(entry, { sync: true });
+      journal.close();
+    };
+    put("consensus.wal", Uint8Array.of(0, 1));
+    assert.match(
+      (await refused(startAll, "CORRUPT_JOURNAL")).message,
+      /consensus\.wal: .*can't be read\. Move it away and start again/,
+    );
+    put("signer.state", Uint8Array.of(0, 1));
+    assert.match(
+      (await refused(startAll, "CORRUPT_JOURNAL")).message,
+      /signer\.state: .*can't be read\. Do not delete it .*rest.*then move .*last_start\.json away/,
+    );
   }));
 
 test("a flipped digit of a seed is found by the public key beside it, whichever digit and whichever file", () =>
