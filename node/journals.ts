@@ -64,3 +64,8 @@ export function mustHaveSignerState(data: string, lastStart: string | undefined)
     { file: signer },
   );
 }
+
+/** Of a validator whose chain is older than its signer's file: from a snapshot or a backup, or everything that tells of starts was lost. */
+export function newSignerState(data: string, height: number): string {
+  return `${join(data, "signer.state")}: is new, though this node's key is bonded at height ${height}: what it has signed is not known here, and signing twice burns stake. If it ran before, here or elsewhere, stop this node and ${REST}`;
+}

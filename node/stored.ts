@@ -4,7 +4,7 @@ import { genesisHead, type Head } from "../consensus/block/context.ts";
 import { State } from "../vm/state.ts";
 import type { Config } from "./config.ts";
 import type { Home } from "./home.ts";
-import { type JournalName, mustHaveSignerState, openHomeJournal } from "./journals.ts";
+import { type JournalName, mustHaveSignerState, newSignerState, openHomeJournal } from "./journals.ts";
 import { compareWithLastStart, lastStart } from "./laststart.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
 import { damagedFile, openDatabase } from "./store/database.ts";
@@ -55,14 +55,21 @@ export async function openStored(
   // Before the log and the record of this start: either of them without the signer's file means that the file was lost.
   const signer = journal("the signer state", "signer.state");
   for (const change of compareWithLastStart(home, config, last)) log.warn(change);
+  const head = await loadHead(store, home);
+  if (!last.ran && mayHaveSigned(head, home)) log.warn(newSignerState(paths.data, head.height));
   return {
     store,
     blobs: withRecent(onDisk, RECENT_BLOB_BYTES),
     signer,
     wal: journal("the consensus log", "consensus.wal"),
     sessions: home.custodian && journal("the custodian's sessions", "custodian.sessions"),
-    head: await loadHead(store, home),
+    head,
   };
+}
+
+/** The key counts on the chain, which others may have made: whether with this key nobody can tell here. */
+function mayHaveSigned({ height, state }: Head, { keys }: Home): boolean {
+  return height > 0 && state.bondedBy("consensusKey", keys.consensus.publicKey) !== undefined;
 }
 
 async function openHomeStore({ paths, genesis, genesisHash }: Home, warn: (damage: string) => void): Promise<Store> {

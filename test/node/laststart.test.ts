@@ -3,37 +3,39 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { loadConfig } from "../../node/config.ts";
-import { createCustodianKey, createHome, openHome, writeGenesis } from "../../node/home.ts";
+import { createCustodianKey, createHome, homePaths, openHome, writeGenesis } from "../../node/home.ts";
 import { compareWithLastStart, lastStart } from "../../node/laststart.ts";
 import { openJournal } from "../../node/store/journal.ts";
 import { openStored } from "../../node/stored.ts";
+import { makeHome } from "../chaos/corruption/home.ts";
 import { inFolder, refused } from "../cli/support.ts";
 import { testGenesis } from "../consensus/world.ts";
 
 async function made(dir: string) {
   const { paths } = await createHome(dir, { node: { moniker: "north" }, learning: { seed: "a secret" } });
   writeGenesis(paths, testGenesis(["a", "b", "c", "d"]));
-  const config = () => loadConfig(paths.config, {});
   const start = async () => {
     const home = await openHome(dir);
-    return compareWithLastStart(home, config(), lastStart(home));
+    return compareWithLastStart(home, loadConfig(paths.config, {}), lastStart(home));
   };
-  /** All that a start opens, and what it warns of. */
-  const startAll = async () => {
-    const said: string[] = [];
-    const closing: (() => unknown)[] = [];
-    const warn = (...given: unknown[]) => void said.push(given.map(String).join(" "));
-    try {
-      await openStored({ home: await openHome(dir), config: config(), log: { warn } }, (_, part, close) => {
-        closing.unshift(() => close(part));
-        return part;
-      });
-    } finally {
-      for (const close of closing) await close();
-    }
-    return said;
-  };
-  return { paths, start, startAll };
+  return { paths, start, startAll: () => startAll(dir) };
+}
+
+/** All that a start opens, and what it warns of. */
+async function startAll(dir: string): Promise<string[]> {
+  const said: string[] = [];
+  const closing: (() => unknown)[] = [];
+  const warn = (...given: unknown[]) => void said.push(given.map(String).join(" "));
+  const config = loadConfig(homePaths(dir).config, {});
+  try {
+    await openStored({ home: await openHome(dir), config, log: { warn } }, (_, part, close) => {
+      closing.unshift(() => close(part));
+      return part;
+    });
+  } finally {
+    for (const close of closing) await close();
+  }
+  return said;
 }
 
 test("an exchanged key, genesis file or setting is said once, with file and remedy, and no secret is shown", () =>
@@ -146,6 +148,20 @@ test("a signer's file that is gone stops the start as long as anything shows tha
     // As the remedy says.
     for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(file(name));
     assert.equal(await startAll(), []);
+  }));
+
+test("a chain in which the key is bonded, without a trace of what the key has signed: a warning, once", () =>
+  inFolder(async (dir) => {
+    const home = join(dir, "home");
+    await makeHome(home);
+    assert.equal(await startAll(home), []);
+    const { data } = homePaths(home);
+    // A home of an earlier build, or a chain put beside a key from a backup.
+    for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(join(data, name));
+    const said = await startAll(home);
+    assert.is(said.length, 1, said.join());
+    assert.match(said[0] ?? "", /signer\.state: is new, though .* bonded at height \d+: .*stop this node.* rest until/);
+    assert.equal(await startAll(home), []);
   }));
 
 test("a journal that holds another's entries is refused with its name and what to do", () =>
