@@ -55,12 +55,7 @@ export class SignGuard {
       try {
         slot = decode(SignedSlot, bytes);
       } catch (cause) {
-        throw new PoflError(
-          "CORRUPT_JOURNAL",
-          "the signer state holds an entry that can't be read; do not delete it: restore it, or wait until the chain is past this height",
-          {},
-          { cause },
-        );
+        throw new PoflError("CORRUPT_JOURNAL", "the signer state holds an entry that can't be read", {}, { cause });
       }
       this.#remember(slot);
       this.#last = bytes;

@@ -59,21 +59,45 @@ function factsOf(home: Home, config: Config): Facts {
   };
 }
 
+/** What is known of starts before this one. */
+export type LastStart = {
+  readonly path: string;
+  /** Whether a node ever opened this home. */
+  readonly ran: boolean;
+  /** Undefined when the record is missing or damaged. */
+  readonly facts: Facts | undefined;
+  /** A start may have been with the consensus key that the home has now: a damaged record doesn't tell. */
+  readonly withThisKey: boolean;
+};
+
+/** Reads the record of the last start. To be asked before anything is opened: opening makes files. */
+export function lastStart({ paths, keys }: Home): LastStart {
+  const path = join(paths.data, FILE);
+  const facts = read(path);
+  return {
+    path,
+    // Not the chain: a snapshot's file may have brought it.
+    ran: existsSync(join(paths.data, "signer.state")),
+    facts,
+    withThisKey: facts ? facts["key.consensus"] === toHex(keys.consensus.publicKey) : existsSync(path),
+  };
+}
+
 const checksum = (facts: Facts): string => createHash("sha256").update(JSON.stringify(facts)).digest("hex");
 
 /**
  * Says what has changed since the last start, and remembers this one.
+ * @param last as it was before anything was opened
  * @returns one sentence for each change, with the file and the remedy
  * @throws PoflError KEY_MISSING when a custodian's key is gone while what it seals is there; disk errors
  */
-export function compareWithLastStart(home: Home, config: Config): string[] {
-  const { data, chain, custodianKey } = home.paths;
-  const path = join(data, FILE);
+export function compareWithLastStart(home: Home, config: Config, last: LastStart): string[] {
+  const { data, custodianKey } = home.paths;
+  const { path, facts: before } = last;
   const facts = factsOf(home, config);
   mustHaveCustodianKey(home, join(data, "custodian"), custodianKey);
   const said: string[] = [];
-  const before = read(path);
-  if (before === undefined && existsSync(join(chain, "CURRENT"))) {
+  if (before === undefined && last.ran) {
     said.push(
       `${path} is missing or damaged: what has changed in config/ since the last start can't be told; it is written anew`,
     );

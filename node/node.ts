@@ -18,6 +18,7 @@ import { createLogger } from "./logger.ts";
 import { createMempool } from "./mempool.ts";
 import { startMetrics } from "./metrics.ts";
 import type { NodeParts } from "./parts.ts";
+import { Penalties } from "./penalty.ts";
 import { RecordFiles } from "./records/files.ts";
 import { Sidecars } from "./records/sidecars.ts";
 import { Refill } from "./refill.ts";
@@ -129,6 +130,8 @@ async function open(
   const { store, blobs, signer, wal, sessions, head } = await openStored({ home, config, log }, opened);
   const retention = new Retention(store, blobs, genesis.consensus.retentionHeights);
   let state = head.state;
+  const penalties = new Penalties(home, log.child({ module: "chain" }) as EngineLog);
+  penalties.onState(state);
   const checkpoint = parseCheckpoint(config.sync.trusted);
   if (checkpoint) await checkStored(store, checkpoint, paths.chain);
   const trusted = new TrustedPath(checkpoint);
@@ -214,6 +217,7 @@ async function open(
     mempool.onBlock(certified.block.txs);
     snapshots.onHead(next);
     logBlock(log, applied);
+    penalties.onBlock(applied);
     events.emit("block", applied);
     if (!config.node.archive) await retention.onBlock(certified.block, next);
   };
@@ -265,6 +269,7 @@ async function open(
       sidecars.onSnapshot();
       mempool.onBlock();
       snapshots.onHead(next);
+      penalties.onState(state);
       refill.start();
     },
   });

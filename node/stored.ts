@@ -4,8 +4,8 @@ import { genesisHead, type Head } from "../consensus/block/context.ts";
 import { State } from "../vm/state.ts";
 import type { Config } from "./config.ts";
 import type { Home } from "./home.ts";
-import { type JournalName, openHomeJournal } from "./journals.ts";
-import { compareWithLastStart } from "./laststart.ts";
+import { type JournalName, mustHaveSignerState, newSignerState, openHomeJournal } from "./journals.ts";
+import { compareWithLastStart, lastStart } from "./laststart.ts";
 import { type BlobStore, openBlobStore } from "./store/blobs.ts";
 import { damagedFile, openDatabase } from "./store/database.ts";
 import type { Journal } from "./store/journal.ts";
@@ -40,8 +40,9 @@ export async function openStored(
 ): Promise<Stored> {
   const { paths } = home;
   const warn = (damage: string) => log.warn(damagedFile(paths.chain, damage));
+  const last = lastStart(home);
+  mustHaveSignerState(paths.data, last.withThisKey ? last.path : undefined);
   const store = opened("the store", await openHomeStore(home, warn), (s) => s.close());
-  for (const change of compareWithLastStart(home, config)) log.warn(change);
   const onDisk = openBlobStore(paths.blobs, (path) =>
     log.warn({ path }, "a stored blob is damaged; it was set aside and is pulled from peers when needed"),
   );
@@ -51,15 +52,24 @@ export async function openStored(
     if (open.tornBytes > 0) log.warn({ path, bytes: open.tornBytes }, "cut off what a crash left unfinished");
     return open;
   };
+  // Before the log and the record of this start: either of them without the signer's file means that the file was lost.
+  const signer = journal("the signer state", "signer.state");
+  for (const change of compareWithLastStart(home, config, last)) log.warn(change);
+  const head = await loadHead(store, home);
+  if (!last.ran && mayHaveSigned(head, home)) log.warn(newSignerState(paths.data, head.height));
   return {
     store,
     blobs: withRecent(onDisk, RECENT_BLOB_BYTES),
-    // In this order: a log without the signer's file means that the file was lost.
-    signer: journal("the signer state", "signer.state"),
+    signer,
     wal: journal("the consensus log", "consensus.wal"),
     sessions: home.custodian && journal("the custodian's sessions", "custodian.sessions"),
-    head: await loadHead(store, home),
+    head,
   };
+}
+
+/** The key counts on the chain, which others may have made: whether with this key nobody can tell here. */
+function mayHaveSigned({ height, state }: Head, { keys }: Home): boolean {
+  return height > 0 && state.bondedBy("consensusKey", keys.consensus.publicKey) !== undefined;
 }
 
 async function openHomeStore({ paths, genesis, genesisHash }: Home, warn: (damage: string) => void): Promise<Store> {

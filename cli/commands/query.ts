@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Checkpoint } from "../../consensus/light/chain.ts";
 import { type TaskSpec, taskSchema } from "../../genesis/task.ts";
 import { createRpcClient, type RpcClient } from "../../node/rpc/client.ts";
-import type { RoundJson, TxFound } from "../../node/rpc/types.ts";
+import type { NodeStatus, RoundJson, TxFound } from "../../node/rpc/types.ts";
 import { fromHex, toHex } from "../../types/primitives.ts";
 import { contextOf } from "../context.ts";
 import { examples } from "../examples.ts";
@@ -33,6 +33,11 @@ const fields = (out: Output, rows: readonly (readonly [string, string | number |
   for (const [name, value] of rows) out.line(`${name.padEnd(width)}  ${value ?? "–"}`);
 };
 
+function validatorText({ validator, jailed }: NodeStatus): string {
+  if (validator) return "yes";
+  return jailed ? `no: jailed since height ${jailed.since}; from height ${jailed.until} on: pofl tx unjail` : "no";
+}
+
 export function addQueries(program: Command): void {
   const status = program
     .command("status")
@@ -48,7 +53,7 @@ export function addQueries(program: Command): void {
           ["Time", when(s.headTime)],
           ["Doing", s.catchingUp ? "catching up" : `height ${s.height + 1}, round ${s.round}: ${s.phase}`],
           ["Peers", s.peers],
-          ["Validator", s.validator ? "yes" : "no"],
+          ["Validator", validatorText(s)],
           ["Address", s.address],
           ["Peer id", s.peerId],
         ]),

@@ -61,11 +61,11 @@ export class Engine {
     const guard = new SignGuard(deps.signerLog, (slot) => this.#wal.append({ type: "signed", slot }));
     const was = Math.max(guard.height, this.#wal.lastHeight());
     if (was > head.height + 1) {
-      // A database put back to an older copy, or one that lost its tail: nothing is signed again below that height.
-      const lost = { head: head.height, was };
+      // A database that was reset, or put back to an older copy, or lost its tail: nothing is signed again below that height.
+      const from = guard.height > 0 ? `, from height ${guard.height} on` : "";
       deps.log.warn(
-        lost,
-        `the database ends at height ${head.height} (data/chain), though this node was at ${was}: it catches up from peers before it votes again. If nobody put an older copy there, mistrust the disk`,
+        { head: head.height, was },
+        `the database ends at height ${head.height} (data/chain), though this node was at ${was}: it catches up from peers before it votes again${from}. If nobody reset it or put an older copy there, mistrust the disk`,
       );
     }
     this.#own = deps.keys ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus) : undefined;

@@ -334,7 +334,7 @@ export class HeightRun {
   /** The log is flushed before a signature is made: what led to it must outlive it. */
   #sign(act: (own: OwnMessages) => void): void {
     const { own, wal } = this.#owner;
-    if (!own) return;
+    if (!own?.signsAt(this.ctx.height)) return;
     try {
       wal.flush();
       act(own);

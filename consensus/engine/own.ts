@@ -19,6 +19,11 @@ export class OwnMessages {
     this.#secret = key.secret;
   }
 
+  /** False at heights below one at which something was signed: all would be refused, and the engine has said so at its start. */
+  signsAt(height: number): boolean {
+    return height >= this.#guard.height;
+  }
+
   vote(message: Vote): SignedVote {
     const kind: SlotKind = message.type === PREVOTE ? "prevote" : "precommit";
     const bytes = this.#guard.once(

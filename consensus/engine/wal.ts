@@ -85,10 +85,13 @@ export class Wal {
     return readable(() => this.#log.entries.filter(isEvidence).map((bytes) => decode(Evidence, bytes.subarray(1))));
   }
 
-  /** The height that the log was last at; 0 if it is empty. */
+  /**
+   * The height that the log was last at; 0 if it is empty.
+   * @throws PoflError CORRUPT_JOURNAL
+   */
   lastHeight(): number {
     const mark = this.#log.entries.findLast((bytes) => bytes[0] === TAG.height);
-    return mark ? decode(HeightMark, mark.subarray(1)).height : 0;
+    return mark ? readable(() => decode(HeightMark, mark.subarray(1)).height) : 0;
   }
 
   /**

@@ -25,6 +25,8 @@ export const nodeStatus = z.strictObject({
   peers: whole,
   /** Whether this node's account validates the next height. */
   validator: z.boolean(),
+  /** The block that jailed this node's miner, and the first height at which it may `unjail`; null = it is free, or not bonded. */
+  jailed: z.strictObject({ since: whole, until: whole }).nullable(),
   version: z.string(),
   moniker: z.string(),
   /** Of this node's account; null for one that only follows. */
@@ -38,7 +40,7 @@ export const nodeHealth = z.strictObject({
   status: z.enum(["ok", "syncing", "failing"]),
   height: whole,
   peers: whole,
-  /** Why it fails. */
+  /** Why it fails; or that it is jailed, which is no failure. */
   reason: z.string().nullable(),
 });
 export const peer = z.strictObject({

@@ -7,6 +7,7 @@ import * as assert from "uvu/assert";
 import { cohortTask } from "../../learning/cohort.ts";
 import { lockHome, openHome, readGenesis } from "../../node/home.ts";
 import { toHex } from "../../types/primitives.ts";
+import { withNode } from "./fakenode.ts";
 import { cli, inFolder } from "./support.ts";
 
 /** Commands that need no node, from the words typed to what stands on disk and on the terminal. */
@@ -418,6 +419,21 @@ test("a home that is in use, and one that is none", () =>
     const port = await cli(["start", "--home", home], { POFL_RPC_LISTEN: "here" });
     assert.match(port.stderr, /environment: rpc\.listen: must be HOST:PORT.*\[BAD_CONFIG\]/);
   }));
+
+test("status says that a node is jailed, and what brings it back", async () => {
+  for (const [state, says] of [
+    [{ validator: true, jailed: null }, /^Validator +yes$/m],
+    [{ validator: false, jailed: null }, /^Validator +no$/m],
+    [
+      { validator: false, jailed: { since: 12, until: 612 } },
+      /^Validator +no: jailed since height 12; from height 612 on: pofl tx unjail$/m,
+    ],
+  ] as const) {
+    await withNode({ node_status: () => ({ height: 20, headTime: 0, ...state }) }, async (url) => {
+      assert.match((await cli(["status", "--rpc", url])).stdout, says);
+    });
+  }
+});
 
 test("exit code 3 where nobody listens, 1 where it is not a node", () =>
   inFolder(async (dir) => {

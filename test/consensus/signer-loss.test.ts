@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { decodeMessage } from "../../consensus/messages.ts";
+import { SignGuard } from "../../consensus/signer.ts";
 import { bytesEqual } from "../../types/primitives.ts";
 import { CrashLog, TASK, testGenesis, World } from "./world.ts";
 
@@ -77,6 +78,25 @@ test("a database that ends below the consensus log is said, with both heights", 
     world.warnings.join(),
   );
   assert.ok(await world.run(60_000, () => world.height("a") >= 5));
+});
+
+test("a database that was reset is said once, with the height from which on it signs again, and not at every signature", async () => {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 3 });
+  for (const name of NAMES) world.start(name);
+  assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 4)));
+  world.kill("a");
+  const disk = world.disks.get("a") as { blocks: unknown[]; signer: CrashLog };
+  const signed = new SignGuard(disk.signer).height;
+  disk.blocks.length = 0;
+  const before = world.warnings.length;
+  world.start("a");
+  assert.ok(await world.run(60_000, () => world.height("a") > signed));
+  const said = world.warnings.slice(before);
+  assert.match(said[0] ?? "", `before it votes again, from height ${signed} on`);
+  assert.equal(
+    said.filter((w) => /ends at height|is below/.test(w)),
+    [said[0]],
+  );
 });
 
 test.run();

@@ -91,7 +91,9 @@ test("a block names the offences that it punishes, of every kind", () =>
     for (const [i, kind] of OFFENCE_KINDS.entries()) {
       const name = FOUNDERS[i % 3] as string;
       const height = 1 + Math.floor(i / 3);
+      if (i === 0) assert.is((await call("node_status")).jailed, null);
       await run({ evidence: [offence(chain, kind, name, height)] });
+      if (i === 0) assert.equal((await call("node_status")).jailed, { since: 3, until: 8 });
       const { evidence } = await call("chain_getBlock");
       const consensusKey = toHex(consensusOf(name).publicKey);
       assert.equal(evidence, [{ kind, consensusKey, height, round: rounds[kind] ?? null }]);

@@ -1,18 +1,41 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { loadConfig } from "../../node/config.ts";
-import { createCustodianKey, createHome, openHome, writeGenesis } from "../../node/home.ts";
-import { openHomeJournal } from "../../node/journals.ts";
-import { compareWithLastStart } from "../../node/laststart.ts";
+import { createCustodianKey, createHome, homePaths, openHome, writeGenesis } from "../../node/home.ts";
+import { compareWithLastStart, lastStart } from "../../node/laststart.ts";
+import { openJournal } from "../../node/store/journal.ts";
+import { openStored } from "../../node/stored.ts";
+import { makeHome } from "../chaos/corruption/home.ts";
 import { inFolder, refused } from "../cli/support.ts";
 import { testGenesis } from "../consensus/world.ts";
 
 async function made(dir: string) {
   const { paths } = await createHome(dir, { node: { moniker: "north" }, learning: { seed: "a secret" } });
   writeGenesis(paths, testGenesis(["a", "b", "c", "d"]));
-  return { paths, start: async () => compareWithLastStart(await openHome(dir), loadConfig(paths.config, {})) };
+  const start = async () => {
+    const home = await openHome(dir);
+    return compareWithLastStart(home, loadConfig(paths.config, {}), lastStart(home));
+  };
+  return { paths, start, startAll: () => startAll(dir) };
+}
+
+/** All that a start opens, and what it warns of. */
+async function startAll(dir: string): Promise<string[]> {
+  const said: string[] = [];
+  const closing: (() => unknown)[] = [];
+  const warn = (...given: unknown[]) => void said.push(given.map(String).join(" "));
+  const config = loadConfig(homePaths(dir).config, {});
+  try {
+    await openStored({ home: await openHome(dir), config, log: { warn } }, (_, part, close) => {
+      closing.unshift(() => close(part));
+      return part;
+    });
+  } finally {
+    for (const close of closing) await close();
+  }
+  return said;
 }
 
 test("an exchanged key, genesis file or setting is said once, with file and remedy, and no secret is shown", () =>
@@ -57,14 +80,13 @@ test("an exchanged key, genesis file or setting is said once, with file and reme
     }
   }));
 
-test("its own damage is said where there is a chain", () =>
+test("its own damage is said where a node has run", () =>
   inFolder(async (dir) => {
     const { paths, start } = await made(dir);
     await start();
     const file = join(paths.data, "last_start.json");
     const text = readFileSync(file, "utf8");
-    mkdirSync(paths.chain);
-    writeFileSync(join(paths.chain, "CURRENT"), "");
+    writeFileSync(join(paths.data, "signer.state"), "");
     for (const bad of [undefined, "", text.slice(0, 50), text.replace("north", "nurth"), "{}"]) {
       if (bad === undefined) rmSync(file);
       else writeFileSync(file, bad);
@@ -73,7 +95,7 @@ test("its own damage is said where there is a chain", () =>
     }
   }));
 
-test("a custodian's key that is gone while its vault is there, and a signer's file that is gone, stop the start", () =>
+test("a custodian's key that is gone while its vault is there stops the start", () =>
   inFolder(async (dir) => {
     const { paths, start } = await made(dir);
     await createCustodianKey(paths);
@@ -84,11 +106,85 @@ test("a custodian's key that is gone while its vault is there, and a signer's fi
     await refused(start, "KEY_MISSING");
     rmSync(join(paths.data, "custodian"), { recursive: true });
     assert.match((await start()).join(), /^config\/custodian_key: key\.custodian is none, was 0x/);
+  }));
 
-    for (const name of ["signer.state", "consensus.wal", "signer.state"] as const)
-      openHomeJournal(paths.data, name).close();
-    rmSync(join(paths.data, "signer.state"));
-    await refused(() => openHomeJournal(paths.data, "signer.state"), "SIGNER_STATE_MISSING");
+test("the first start of a home says nothing, with a chain from a file neither", () =>
+  inFolder(async (dir) => {
+    const { paths, startAll } = await made(dir);
+    assert.equal(await startAll(), []);
+    assert.equal(await startAll(), []);
+    // As `pofl snapshot import` leaves it.
+    for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(join(paths.data, name));
+    assert.equal(await startAll(), []);
+    rmSync(join(paths.data, "last_start.json"));
+    assert.match((await startAll()).join(), /last_start\.json is missing or damaged/);
+  }));
+
+test("a signer's file that is gone stops the start as long as anything shows that this key has run here", () =>
+  inFolder(async (dir) => {
+    const { paths, startAll } = await made(dir);
+    const file = (name: string) => join(paths.data, name);
+    await startAll();
+    rmSync(file("signer.state"));
+    assert.match(
+      (await refused(startAll, "SIGNER_STATE_MISSING")).message,
+      /signer\.state: is missing.*move .*wal and .*last_start\.json away/,
+    );
+    rmSync(file("consensus.wal"));
+    assert.match((await refused(startAll, "SIGNER_STATE_MISSING")).message, /then move [^ ]*last_start\.json away/);
+    rmSync(paths.chain, { recursive: true });
+    await refused(startAll, "SIGNER_STATE_MISSING");
+    const facts = readFileSync(file("last_start.json"), "utf8");
+    writeFileSync(file("last_start.json"), facts.slice(0, 50));
+    await refused(startAll, "SIGNER_STATE_MISSING");
+    assert.not(existsSync(file("signer.state")));
+
+    // Another key has signed nothing here.
+    writeFileSync(file("last_start.json"), facts);
+    const other = await createHome(join(dir, "other"), {});
+    writeFileSync(paths.validatorKey, readFileSync(other.paths.validatorKey, "utf8"));
+    assert.match((await startAll()).join(), /config\/validator_key: key\.consensus is/);
+
+    // As the remedy says.
+    for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(file(name));
+    assert.equal(await startAll(), []);
+  }));
+
+test("a chain in which the key is bonded, without a trace of what the key has signed: a warning, once", () =>
+  inFolder(async (dir) => {
+    const home = join(dir, "home");
+    await makeHome(home);
+    assert.equal(await startAll(home), []);
+    const { data } = homePaths(home);
+    // A home of an earlier build, or a chain put beside a key from a backup.
+    for (const name of ["signer.state", "consensus.wal", "last_start.json"]) rmSync(join(data, name));
+    const said = await startAll(home);
+    assert.is(said.length, 1, said.join());
+    assert.match(said[0] ?? "", /signer\.state: is new, though .* bonded at height \d+: .*stop this node.* rest until/);
+    assert.equal(await startAll(home), []);
+  }));
+
+test("a journal that holds another's entries is refused with its name and what to do", () =>
+  inFolder(async (dir) => {
+    const { paths, startAll } = await made(dir);
+    await startAll();
+    const put = (name: string, entry: Uint8Array) => {
+      const path = join(paths.data, name);
+      rmSync(path);
+      const journal = openJournal(path);
+      journal.append(entry, { sync: true });
+      journal.close();
+    };
+    put("consensus.wal", Uint8Array.of(0, 1));
+    assert.match(
+      (await refused(startAll, "CORRUPT_JOURNAL")).message,
+      /consensus\.wal: .*can't be read\. Move it away and start again/,
+    );
+    put("signer.state", Uint8Array.of(0, 1));
+    assert.match(
+      (await refused(startAll, "CORRUPT_JOURNAL")).message,
+      /signer\.state: .*can't be read\. Do not delete it .*rest.*then move .*last_start\.json away/,
+    );
   }));
 
 test("a flipped digit of a seed is found by the public key beside it, whichever digit and whichever file", () =>

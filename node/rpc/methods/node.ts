@@ -3,18 +3,25 @@ import { PHASES, type Timings } from "../../../consensus/engine/types.ts";
 import { genesisTimeMs } from "../../../genesis/genesis.ts";
 import { bytesEqual, toHex } from "../../../types/primitives.ts";
 import { validatorSet } from "../../../vm/validators.ts";
+import { type Jail, jailOf, jailText } from "../../penalty.ts";
 import type { NodeContext } from "../context.ts";
 import { type Method, method } from "../jsonrpc.ts";
 import { type NodeHealth, netCounters, nodeHealth, nodeStatus, peer, type Timing, timing } from "../types.ts";
 import { noParams } from "./params.ts";
 
+function ownJail({ address, genesis, head }: NodeContext): Jail | undefined {
+  return address && jailOf(head().state, address, genesis);
+}
+
+/** A jailed node serves and follows as others do: it says so, and is as ready as they are. */
 export function healthOf(context: NodeContext): NodeHealth {
-  const reason = context.problem() ?? null;
+  const problem = context.problem();
+  const jail = ownJail(context);
   return {
-    status: reason !== null ? "failing" : context.catchingUp() ? "syncing" : "ok",
+    status: problem !== undefined ? "failing" : context.catchingUp() ? "syncing" : "ok",
     height: context.head().height,
     peers: context.network.peers().length,
-    reason,
+    reason: problem ?? (jail ? jailText(jail) : null),
   };
 }
 
@@ -48,6 +55,7 @@ export function nodeMethods(context: NodeContext): Record<string, Method> {
           peers: context.network.peers().length,
           validator:
             address !== undefined && validatorSet(head.state, genesis).some((v) => bytesEqual(v.address, address)),
+          jailed: ownJail(context) ?? null,
           version: context.version,
           moniker: context.moniker,
           address: address ? toHex(address) : null,

@@ -8,7 +8,7 @@ import { Holdings } from "../../../node/custodian/holdings.ts";
 import { openVault } from "../../../node/custodian/vault.ts";
 import { createCustodianKey, createHome, openHome, writeGenesis } from "../../../node/home.ts";
 import { accountText } from "../../../node/keyfiles.ts";
-import { compareWithLastStart } from "../../../node/laststart.ts";
+import { compareWithLastStart, lastStart } from "../../../node/laststart.ts";
 import { placeName } from "../../../node/records/files.ts";
 import { openDatabase } from "../../../node/store/database.ts";
 import { openJournal } from "../../../node/store/journal.ts";
@@ -117,7 +117,7 @@ export async function makeHome(dir: string): Promise<Template> {
     chance.bytes(32),
   );
   holdings.setConsents([{ request: chance.bytes(32), signature: chance.bytes(64) }]);
-  compareWithLastStart(home, loadConfig(paths.config, {}));
+  compareWithLastStart(home, loadConfig(paths.config, {}), lastStart(home));
 
   const under = (folder: string, match: (name: string) => boolean) =>
     readdirSync(join(dir, folder))
