@@ -17,7 +17,7 @@ export const HABITS = [
   "lying-attester",
 ] as const;
 /** Drawn apart from the others, which came before it: their seeds stay what they were. */
-const PARROT = "parrot";
+export const PARROT = "parrot";
 export type Habit = (typeof HABITS)[number] | typeof PARROT;
 
 /** What the adversary does to the network and to correct machines. */
