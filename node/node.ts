@@ -225,6 +225,7 @@ async function open(
     genesis,
     genesisHash,
     keys: { consensus: home.keys.consensus, vrf: home.keys.vrf },
+    newSignerWaits: true,
     clock: { now: () => Date.now(), timer },
     random: () => new Uint8Array(randomBytes(32)),
     net: attack === "" ? net : misbehaving(net, attack, home.keys.consensus.secret, genesisHash),
@@ -329,6 +330,10 @@ async function open(
   }
   await network.start();
   refill.start();
+  sync.settled().then(
+    () => engine.takePart(),
+    () => {}, // stopped before
+  );
   return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, custody, rejected };
 }
 

@@ -36,6 +36,9 @@ const WORTH_A_SNAPSHOT = 512;
 /** For more peers to say where they are, before sources of a snapshot are chosen. */
 const GATHER_MS = 1_000;
 
+/** For peers to say where they are, before a node that has signed nothing takes itself for one that is not behind. */
+const SETTLE_MS = 2_000;
+
 const FORGED = ["INVALID_BLOCK", "BAD_COMMIT", "NOT_TRUSTED"];
 
 export type SyncDeps = {
@@ -99,6 +102,13 @@ export class Sync {
 
   get catchingUp(): boolean {
     return this.#running !== undefined;
+  }
+
+  /** Resolves when peers have had the time to say that they are ahead, and those that said so have been followed. Rejects when stopped. */
+  async settled(): Promise<void> {
+    await sleep(SETTLE_MS, undefined, { signal: this.#abort.signal });
+    while (this.#running) await this.#running;
+    this.#abort.signal.throwIfAborted();
   }
 
   gone(peer: Peer): void {

@@ -31,7 +31,9 @@ const FOLLOW_MS = 50;
 /** The chain of heights: decides them one after the other, and follows those that others decided. */
 export class Engine {
   readonly #deps: EngineDeps;
-  readonly #own: OwnMessages | undefined;
+  readonly #signer: OwnMessages | undefined;
+  /** The signer, once it takes part. */
+  #own: OwnMessages | undefined;
   readonly #wal: Wal;
   readonly #evidence: EvidencePool;
   readonly #model: TaskModel;
@@ -68,7 +70,8 @@ export class Engine {
         `the database ends at height ${head.height} (data/chain), though this node was at ${was}: it catches up from peers before it votes again${from}. If nobody reset it or put an older copy there, mistrust the disk`,
       );
     }
-    this.#own = deps.keys ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus) : undefined;
+    this.#signer = deps.keys ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus) : undefined;
+    this.#own = deps.newSignerWaits && guard.height === 0 ? undefined : this.#signer;
     this.#run = this.#newRun();
   }
 
@@ -90,6 +93,21 @@ export class Engine {
       this.#cancelStatus = this.#deps.clock.timer(STATUS_MS, tick);
     };
     tick();
+  }
+
+  /**
+   * Lets a signer that has waited (`newSignerWaits`) sign: it takes up the height in progress as after a restart. Whoever has signed nothing may
+   * be new, or restored after a disk was lost, and then what it would sign at heights that are long decided contradicts what it signed there.
+   */
+  takePart(): void {
+    if (this.#stopped || this.#own === this.#signer) return;
+    this.#own = this.#signer;
+    // The height ends with the block that is being stored, and the next one begins with the signer.
+    if (this.#applying) return;
+    this.#run.close();
+    this.#run = this.#newRun();
+    this.#run.restore();
+    this.#begin(false);
   }
 
   /** Resolves when a block that is being stored is stored. */

@@ -99,4 +99,35 @@ test("a database that was reset is said once, with the height from which on it s
   );
 });
 
+test("a validator restored without what it had signed, and without blocks, signs nothing at heights long decided", async () => {
+  for (const newSignerWaits of [false, true]) {
+    const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 5, newSignerWaits });
+    const { slots, doubles } = watched(world);
+    for (const name of NAMES) world.start(name);
+    await world.run(1_000, () => false);
+    assert.is(slots.size > 0, !newSignerWaits, "until it is told");
+    for (const engine of world.engines.values()) engine.takePart();
+    assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 3)));
+    world.kill("a");
+    assert.ok(await world.run(60_000, () => world.height("b") >= 4));
+    world.disks.set("a", {
+      wal: new CrashLog(),
+      signer: new CrashLog(),
+      blobs: new Map(),
+      records: new Map(),
+      blocks: [],
+    });
+    const before = slots.size;
+    const engine = world.start("a");
+    assert.ok(await world.run(60_000, () => world.height("a") >= 5));
+    assert.is(doubles.length > 0, !newSignerWaits, `${doubles}`);
+    if (newSignerWaits) assert.is(slots.size, before);
+    engine.takePart();
+    const top = world.height("b") + 2;
+    assert.ok(await world.run(60_000, () => world.height("a") >= top));
+    assert.ok(slots.size > before, "it takes part again");
+    assert.is(doubles.length > 0, !newSignerWaits, `${doubles}`);
+  }
+});
+
 test.run();

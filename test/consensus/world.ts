@@ -138,6 +138,8 @@ export type WorldOptions = {
   rounds?: (name: string) => EngineRounds | undefined;
   /** What stands between the engine of `name` and the network. */
   net?: (name: string, net: EngineNet) => EngineNet;
+  /** Whether a new signer waits for `takePart`. */
+  newSignerWaits?: boolean;
   /** A node that may log errors: they are warnings here. */
   broken?: string;
   /** Everybody is connected to this one only. */
@@ -294,6 +296,7 @@ export class World {
       genesis: this.genesis,
       genesisHash: this.hash,
       keys: { consensus: keys.consensus, vrf: keys.vrf },
+      newSignerWaits: this.options.newSignerWaits ?? false,
       clock: {
         now: () => Math.floor(this.now),
         timer: (ms, act) => this.at(ms, () => alive() && act()),
