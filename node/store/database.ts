@@ -61,7 +61,7 @@ export async function openDatabase(folder: string, warn: (damage: string) => voi
 
 /** What is said of damage that does not keep the database from being opened. */
 export function damagedFile(path: string, damage: string): string {
-  return `${path}: ${damage}: records may be lost. \`pofl db check\` of the stopped node names them, and says what to do`;
+  return `${path}: ${damage}: records may be lost. Stop the node and run \`pofl db check\`, which names them and says what to do`;
 }
 
 /** What LevelDB refused, as a PoflError with the path and the remedy. */
