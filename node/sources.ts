@@ -21,9 +21,12 @@ export class Sources {
     this.#failures.delete(peer);
   }
 
-  failed(peer: Peer): void {
+  /** Returns how often it has failed since it last served. */
+  failed(peer: Peer): number {
     this.#asked.set(peer, ++this.#turn);
-    this.#failures.set(peer, (this.#failures.get(peer) ?? 0) + 1);
+    const failures = (this.#failures.get(peer) ?? 0) + 1;
+    this.#failures.set(peer, failures);
+    return failures;
   }
 
   gone(peer: Peer): void {

@@ -25,6 +25,9 @@ const MAX_GROUP = 16;
 const MAX_GROUP_BYTES = 256 * 1024;
 /** For each frame, and for all that a source sends at less than the least rate. */
 const TIMEOUT_MS = 10_000;
+/** Before what a source claims that has failed counts again: doubled with each failure up to the second. */
+const REST_MS = 500;
+const MAX_REST_MS = 60_000;
 /** Bytes a millisecond that a source must give, so that one that drips does not hold up a node for days. */
 const LEAST_RATE = 64;
 const MAX_BATCH_BYTES = 64 * 1024 * 1024;
@@ -35,9 +38,6 @@ export const BlocksRequest = new ContainerType({ from: U53, count: U32 }, { type
 const WORTH_A_SNAPSHOT = 512;
 /** For more peers to say where they are, before sources of a snapshot are chosen. */
 const GATHER_MS = 1_000;
-
-/** For peers to say where they are, before a node that has signed nothing takes itself for one that is not behind. */
-const SETTLE_MS = 2_000;
 
 const FORGED = ["INVALID_BLOCK", "BAD_COMMIT", "NOT_TRUSTED"];
 
@@ -72,6 +72,9 @@ export class Sync {
   readonly #deps: SyncDeps;
   readonly #claims = new Map<Peer, number>();
   readonly #sources = new Sources();
+  /** When those that failed may claim again: else two that serve nothing would keep the node busy for ever. */
+  readonly #rests = new Map<Peer, number>();
+  readonly #now: () => number;
   /** What was said of each peer last: a peer that goes on so is not worth another line. */
   readonly #said = new Map<Peer, string>();
   readonly #abort = new AbortController();
@@ -81,6 +84,7 @@ export class Sync {
 
   constructor(deps: SyncDeps) {
     this.#deps = deps;
+    this.#now = deps.now ?? (() => performance.now());
   }
 
   async start(): Promise<void> {
@@ -104,21 +108,16 @@ export class Sync {
     return this.#running !== undefined;
   }
 
-  /** Resolves when peers have had the time to say that they are ahead, and those that said so have been followed. Rejects when stopped. */
-  async settled(): Promise<void> {
-    await sleep(SETTLE_MS, undefined, { signal: this.#abort.signal });
-    while (this.#running) await this.#running;
-    this.#abort.signal.throwIfAborted();
-  }
-
   gone(peer: Peer): void {
     this.#claims.delete(peer);
     this.#sources.gone(peer);
     this.#said.delete(peer);
+    this.#rests.delete(peer);
   }
 
   /** A peer says that its head is `height`. One ahead is sent by the peer itself. */
   claim(peer: Peer, height: number): void {
+    if (this.#now() < (this.#rests.get(peer) ?? 0)) return;
     this.#claims.set(peer, height);
     if (this.#running || this.#abort.signal.aborted) return;
     if (height <= this.#deps.engine().head.height + 1) return;
@@ -165,6 +164,7 @@ export class Sync {
         if (got > 0) {
           this.#sources.served(source);
           this.#said.delete(source);
+          this.#rests.delete(source);
         }
         // It claimed blocks that it does not serve: another one may.
         else this.#failed(source);
@@ -186,7 +186,8 @@ export class Sync {
 
   #failed(source: Peer): void {
     this.#claims.delete(source);
-    this.#sources.failed(source);
+    const failures = this.#sources.failed(source);
+    this.#rests.set(source, this.#now() + Math.min(MAX_REST_MS, REST_MS * 2 ** (failures - 1)));
   }
 
   /** Takes blocks as long as the source has some, a while at most, so that another may be asked. Reads on while blocks are applied. */
@@ -252,19 +253,18 @@ export class Sync {
   }
 
   async *#blocks(source: Peer, from: number, signal: AbortSignal): AsyncGenerator<Omit<Read, "ready">> {
-    const { now = () => performance.now() } = this.#deps;
     const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BATCH_BYTES, signal };
     /** How long the source has been waited for beyond what its bytes may take. */
     let late = 0;
-    let asked = now();
+    let asked = this.#now();
     for (let batch = 0; batch < BATCHES; batch++) {
       let got = 0;
       const request = BlocksRequest.serialize({ from: from + batch * BATCH, count: BATCH });
       for await (const frame of this.#deps.network.request(source, BLOCKS_PROTOCOL, request, options)) {
-        late = Math.max(0, late + now() - asked - frame.length / LEAST_RATE);
+        late = Math.max(0, late + this.#now() - asked - frame.length / LEAST_RATE);
         yield { block: decode(CertifiedBlock, frame), bytes: frame.length };
         if (late > TIMEOUT_MS) throw new PoflError("TIMEOUT", `${source} gives its blocks too slowly`);
-        asked = now();
+        asked = this.#now();
         got++;
       }
       if (got < BATCH) return;

@@ -37,6 +37,8 @@ type Offer = { readonly peer: Peer; readonly heights: readonly Height[] };
 export class Join {
   readonly #deps: JoinDeps;
   #follower: Follower | undefined;
+  /** Peers whose word could not be had: they are not waited for again. */
+  readonly #mute = new Set<Peer>();
   /** Verified headers at which there may be states. */
   readonly #marks = new Map<Height, Anchor>();
 
@@ -65,8 +67,8 @@ export class Join {
         const anchor = this.#marks.get(height);
         if (!anchor || signal.aborted) continue;
         const sources = offers.filter((o) => o.heights.includes(height)).map((o) => o.peer);
-        await this.#witnesses(height, claims());
-        const joined = await this.#take(anchor, sources, peers());
+        // Both at once: a state is kept for a minute or so only.
+        const [joined] = await Promise.all([this.#take(anchor, sources, peers()), this.#witnesses(height, claims())]);
         if (joined) return joined;
       }
       log.info({ attempt }, "no peer gave a whole snapshot");
@@ -109,10 +111,12 @@ export class Join {
   async #witnesses(to: Height, claims: Claims): Promise<void> {
     const follower = this.#follower;
     if (!follower) return;
-    const asked = [...claims].map(([peer, claim]) =>
-      this.#from(peer, "its word on a header", () => this.#agrees(follower, peer, Math.min(claim, to))),
-    );
-    await Promise.all(asked);
+    const ask = async (peer: Peer, claim: Height) => {
+      const agrees = () => this.#agrees(follower, peer, Math.min(claim, to));
+      if ((await this.#from(peer, "its word on a header", agrees)) === undefined) this.#mute.add(peer);
+    };
+    const asked = [...claims].filter(([peer]) => !this.#mute.has(peer));
+    await Promise.all(asked.map(([peer, claim]) => ask(peer, claim)));
   }
 
   /**
