@@ -330,10 +330,6 @@ async function open(
   }
   await network.start();
   refill.start();
-  sync.settled().then(
-    () => engine.takePart(),
-    () => {}, // stopped before
-  );
   return { home, config, log, events, store, blobs, mempool, sidecars, gate, network, engine, sync, custody, rejected };
 }
 

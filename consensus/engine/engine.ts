@@ -1,8 +1,9 @@
+import { genesisTimeMs } from "../../genesis/genesis.ts";
 import type { CertifiedBlock } from "../../types/block.ts";
 import { errorText, isPoflError } from "../../types/errors.ts";
 import type { Evidence } from "../../types/evidence.ts";
 import { MAX_EVIDENCE_PER_BLOCK } from "../../types/limits.ts";
-import type { Height } from "../../types/primitives.ts";
+import { bytesEqual, type Hash, type Height } from "../../types/primitives.ts";
 import type { Commit } from "../../types/vote.ts";
 import type { Bft } from "../bft/machine.ts";
 import { type Head, heightContext } from "../block/context.ts";
@@ -17,7 +18,9 @@ import { type Decided, decided, follow } from "./follow.ts";
 import { HeightRun } from "./height.ts";
 import { messageHeight, receive } from "./inbox.ts";
 import { TaskModel } from "./model.ts";
+import { Newcomer } from "./newcomer.ts";
 import { OwnMessages } from "./own.ts";
+import { saidBy } from "./said.ts";
 import type { EngineDeps, Timings } from "./types.ts";
 import { Wal } from "./wal.ts";
 
@@ -32,8 +35,8 @@ const FOLLOW_MS = 50;
 export class Engine {
   readonly #deps: EngineDeps;
   readonly #signer: OwnMessages | undefined;
-  /** The signer, once it takes part. */
-  #own: OwnMessages | undefined;
+  /** While the signer waits. */
+  #newcomer: Newcomer | undefined;
   readonly #wal: Wal;
   readonly #evidence: EvidencePool;
   readonly #model: TaskModel;
@@ -71,7 +74,7 @@ export class Engine {
       );
     }
     this.#signer = deps.keys ? new OwnMessages(guard, deps.genesisHash, deps.keys.consensus) : undefined;
-    this.#own = deps.newSignerWaits && guard.height === 0 ? undefined : this.#signer;
+    if (deps.newSignerWaits && this.#signer && guard.height === 0) this.#newcomer = new Newcomer(deps.clock.now());
     this.#run = this.#newRun();
   }
 
@@ -88,6 +91,7 @@ export class Engine {
     this.#run.restore();
     this.#begin(false);
     const tick = () => {
+      this.#takePart();
       this.#run.retry();
       this.#broadcastStatus();
       this.#cancelStatus = this.#deps.clock.timer(STATUS_MS, tick);
@@ -96,14 +100,25 @@ export class Engine {
   }
 
   /**
-   * Lets a signer that has waited (`newSignerWaits`) sign: it takes up the height in progress as after a restart. Whoever has signed nothing may
-   * be new, or restored after a disk was lost, and then what it would sign at heights that are long decided contradicts what it signed there.
+   * Lets a signer that has waited sign, once it may: it takes up the height in progress as after a restart. What peers know that its key has signed
+   * there stands, as if it had been in the signer's file.
    */
-  takePart(): void {
-    if (this.#stopped || this.#own === this.#signer) return;
-    this.#own = this.#signer;
-    // The height ends with the block that is being stored, and the next one begins with the signer.
-    if (this.#applying) return;
+  #takePart(): void {
+    const { keys, clock, genesis, log } = this.#deps;
+    if (!this.#newcomer || !keys || !this.#signer || this.#applying) return;
+    const { height, header } = this.#head;
+    const { ctx, bft, learning } = this.#run;
+    const index = ctx.validators.findIndex((v) => bytesEqual(v.consensusKey, keys.consensus.publicKey));
+    const alone = index >= 0 && bft.power.quorum(bft.power.each[index] ?? 0n);
+    const time = header?.time ?? genesisTimeMs(genesis);
+    if (!this.#newcomer.ready({ now: clock.now(), head: { height, time }, alone })) return;
+    this.#newcomer = undefined;
+    const said = index < 0 ? [] : saidBy(index, bft, learning?.session);
+    if (said.length > 0) {
+      const text = "peers know what this key has signed at this height, and this home does not: it stands";
+      log.warn({ height: ctx.height, messages: said.length }, text);
+    }
+    for (const slot of said) this.#signer.adopt(slot);
     this.#run.close();
     this.#run = this.#newRun();
     this.#run.restore();
@@ -130,7 +145,7 @@ export class Engine {
     const { genesis, genesisHash, vrf } = this.#deps;
     const ctx = heightContext(this.#head, genesis, genesisHash, vrf);
     return new HeightRun(ctx, this.#deps, {
-      own: this.#own,
+      own: this.#newcomer ? undefined : this.#signer,
       wal: this.#wal,
       model: () => this.model(),
       evidence: () => this.#evidence.forBlock(this.#head.state),
@@ -323,15 +338,9 @@ export class Engine {
   // ---- peers ----
 
   status(): Status {
-    const { ctx, bft, learning, blocks } = this.#run;
-    return makeStatus(
-      ctx.height,
-      this.#head.id,
-      bft,
-      learning?.session,
-      (id) => blocks.bytes(id),
-      this.#deps.net.peers(),
-    );
+    const { ctx, bft, learning } = this.#run;
+    const lacks = (round: number, id: Hash) => this.#run.lacksBlock(round, id);
+    return makeStatus(ctx.height, this.#head.id, bft, learning?.session, lacks, this.#deps.net.peers());
   }
 
   #broadcastStatus(): void {
@@ -341,6 +350,7 @@ export class Engine {
   onGone(peer: string): void {
     this.#partial.delete(peer);
     this.#answered.delete(peer);
+    this.#newcomer?.gone(peer);
   }
 
   onPeer(peer: string): void {
@@ -390,6 +400,7 @@ export class Engine {
     // Some peers may be followers: then a few messages are passed on in vain, never too few.
     if (status.peers + 1 < this.#run.ctx.validators.length) this.#partial.add(peer);
     else this.#partial.delete(peer);
+    this.#newcomer?.heard(peer, status.height);
     const { ctx, bft, learning, blocks } = this.#run;
     const now = this.#deps.clock.now();
     if (status.height <= ctx.height) {

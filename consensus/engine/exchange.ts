@@ -9,12 +9,13 @@ import type { Session } from "../session/machine.ts";
  * correct node holds reach all correct nodes, votes of old rounds and proofs-of-lock included: plain flooding does not.
  */
 
+/** @param lacks whether the block of a known proposal should be sent */
 export function makeStatus(
   height: number,
   head: Hash,
   bft: Bft,
   session: Session | undefined,
-  blockBytes: (id: Hash) => Uint8Array | undefined,
+  lacks: (round: number, id: Hash) => boolean,
   peers: number,
 ): Status {
   const validators = bft.config.validators;
@@ -23,8 +24,8 @@ export function makeStatus(
     const proposal = bft.proposal(round);
     return {
       round,
-      // A proposal without its block is as good as none.
-      proposal: proposal !== undefined && blockBytes(proposal.message.blockId) !== undefined,
+      // A proposal without the block that is waited for is as good as none.
+      proposal: proposal !== undefined && !lacks(round, proposal.message.blockId),
       prevotes: bitmap([...bft.votesOf(round, PREVOTE)]),
       precommits: bitmap([...bft.votesOf(round, PRECOMMIT)]),
       lock: bft.proofOfLock(round).length > 0,

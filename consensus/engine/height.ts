@@ -220,10 +220,8 @@ export class HeightRun {
   onProposal(proposal: SignedProposal, block: Uint8Array, fresh: boolean): boolean {
     const { round, blockId } = proposal.message;
     const known = this.bft.proposal(round)?.message.blockId;
-    // Blocks of rounds far away, and second ones, would fill the disk before anybody needs them.
-    const now = round === this.bft.round || round === this.bft.round + 1;
-    const awaited = now && (!known || bytesEqual(known, blockId));
-    const asked = (id: Hash) => bytesEqual(id, blockId) && (awaited || this.#missing.has(idKey(id)));
+    const second = known !== undefined && !bytesEqual(known, blockId);
+    const asked = (id: Hash) => bytesEqual(id, blockId) && this.#wantsBlock(second ? undefined : round, id);
     try {
       return (block.length > 0 && this.#addBlock(block, asked)) || fresh;
     } finally {
@@ -232,6 +230,16 @@ export class HeightRun {
       this.mark("proposed");
       if (fresh) this.toBft({ type: "proposal", proposal });
     }
+  }
+
+  /** Blocks of rounds far away, and second ones, would fill the disk before anybody needs them: they are asked for when the vote does. */
+  #wantsBlock(round: number | undefined, id: Hash): boolean {
+    return round === this.bft.round || round === this.bft.round + 1 || this.#missing.has(idKey(id));
+  }
+
+  /** Whether the block of a proposal that is known should be sent. */
+  lacksBlock(round: number, id: Hash): boolean {
+    return this.blocks.bytes(id) === undefined && this.#wantsBlock(round, id);
   }
 
   /** The answer to a request for a block; whether it was one. @throws PoflError BAD_ENCODING */

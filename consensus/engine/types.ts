@@ -17,7 +17,7 @@ export type EngineDeps = {
   readonly genesisHash: Hash;
   /** Undefined for a node that only follows. */
   readonly keys: { readonly consensus: KeyPair; readonly vrf: KeyPair } | undefined;
-  /** A signer that has signed nothing yet waits for `takePart`. Left out: it signs at once. */
+  /** A signer that has signed nothing yet waits until the node is known not to be behind (newcomer.ts). Left out: it signs at once. */
   readonly newSignerWaits?: boolean;
   readonly clock: Clock;
   /** 32 fresh random bytes: salts of commitments. */

@@ -172,6 +172,49 @@ test("blocks that a proposer proposes in rounds far away are not kept before any
   await goesOn(world);
 });
 
+test("a block whose round is over is not asked for before the vote needs it, and then it is", async () => {
+  const world = await network();
+  world.kill("b");
+  world.kill("c");
+  const { run } = world.engines.get("a")!;
+  const isD = (r: number) => {
+    const key = run.ctx.validators[run.ctx.proposer(r)]!.consensusKey;
+    return Buffer.compare(key, testKeys("d").consensus.publicKey) === 0;
+  };
+  const round = Array.from({ length: 100 }, (_, r) => r).find(isD) as number;
+  // Alone it gets no further than its first round: others take it along.
+  for (const name of ["b", "c"]) {
+    const { publicKey, secret } = testKeys(name).consensus;
+    const validator = run.ctx.validators.findIndex((v) => Buffer.compare(v.consensusKey, publicKey) === 0);
+    const blockId = new Uint8Array(32);
+    const { height } = run.ctx;
+    const message = { type: PREVOTE, height, round: round + 3, blockId, validRound: 0, time: 0, validator };
+    send(world, { kind: "vote", value: signVote(world.hash, secret, message) });
+  }
+  await world.run(60_000, () => run.bft.round >= round + 3);
+  assert.ok(run.bft.round > round + 1);
+  const block = someBlock(world, 5);
+  const { proposal, id } = proposalAt(world, round, block);
+  send(world, { kind: "proposal", value: { proposal, block } });
+  assert.is(run.blocks.bytes(id), undefined);
+  const told = () =>
+    world.engines
+      .get("a")!
+      .status()
+      .rounds.find((r) => r.round === round)?.proposal;
+  assert.is(told(), true, "nobody sends it again and again");
+  for (const name of ["b", "c"]) {
+    const { publicKey, secret } = testKeys(name).consensus;
+    const validator = run.ctx.validators.findIndex((v) => Buffer.compare(v.consensusKey, publicKey) === 0);
+    const { height } = run.ctx;
+    const message = { type: PREVOTE, height, round, blockId: id, validRound: 0, time: 0, validator };
+    send(world, { kind: "vote", value: signVote(world.hash, secret, message) });
+  }
+  assert.is(told(), false, "more than a third has seen it");
+  send(world, { kind: "proposal", value: { proposal, block } });
+  assert.equal(run.blocks.bytes(id), block);
+});
+
 test("copies of a vote for a round far away use up nothing of its validator's share", async () => {
   const world = await network();
   const run = world.engines.get("a")!.run;

@@ -23,7 +23,7 @@ function flood(bft: Bft): void {
   }
 }
 
-const status = (bft: Bft) => makeStatus(1, ZERO_HASH, bft, undefined, () => new Uint8Array(1), N - 1);
+const status = (bft: Bft) => makeStatus(1, ZERO_HASH, bft, undefined, () => false, N - 1);
 
 test("far rounds of faulty validators don't crowd out the round that is on", () => {
   const bft = machine();

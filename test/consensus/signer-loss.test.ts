@@ -99,34 +99,54 @@ test("a database that was reset is said once, with the height from which on it s
   );
 });
 
+/** The machine of `a` is new: of what it had only its keys are left. */
+function newDisk(world: World): void {
+  world.kill("a");
+  const [wal, signer] = [new CrashLog(), new CrashLog()];
+  world.disks.set("a", { wal, signer, blobs: new Map(), records: new Map(), blocks: [] });
+}
+
 test("a validator restored without what it had signed, and without blocks, signs nothing at heights long decided", async () => {
   for (const newSignerWaits of [false, true]) {
     const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 5, newSignerWaits });
     const { slots, doubles } = watched(world);
     for (const name of NAMES) world.start(name);
     await world.run(1_000, () => false);
-    assert.is(slots.size > 0, !newSignerWaits, "until it is told");
-    for (const engine of world.engines.values()) engine.takePart();
+    assert.is(slots.size > 0, !newSignerWaits, "peers have not had the time to say where they are");
     assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 3)));
-    world.kill("a");
-    assert.ok(await world.run(60_000, () => world.height("b") >= 4));
-    world.disks.set("a", {
-      wal: new CrashLog(),
-      signer: new CrashLog(),
-      blobs: new Map(),
-      records: new Map(),
-      blocks: [],
-    });
+    newDisk(world);
+    assert.ok(await world.run(60_000, () => world.height("b") >= 5));
     const before = slots.size;
-    const engine = world.start("a");
-    assert.ok(await world.run(60_000, () => world.height("a") >= 5));
-    assert.is(doubles.length > 0, !newSignerWaits, `${doubles}`);
-    if (newSignerWaits) assert.is(slots.size, before);
-    engine.takePart();
-    const top = world.height("b") + 2;
+    world.start("a");
+    const top = world.height("b") + 4;
     assert.ok(await world.run(60_000, () => world.height("a") >= top));
-    assert.ok(slots.size > before, "it takes part again");
     assert.is(doubles.length > 0, !newSignerWaits, `${doubles}`);
+    assert.ok(await world.run(60_000, () => slots.size > before), "it takes part again");
+    assert.is(doubles.length > 0, !newSignerWaits, `${doubles}`);
+  }
+});
+
+test("what peers know that the lost disk's key has signed in the height in progress stands", async () => {
+  for (const seed of [5, 6, 7]) {
+    const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed, newSignerWaits: true });
+    const { doubles } = watched(world);
+    for (const name of NAMES) world.start(name);
+    assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 2)));
+    // Two of four: the height can't end, and b has what a said there.
+    world.kill("c");
+    world.kill("d");
+    await world.run(5_000, () => false);
+    newDisk(world);
+    world.start("a");
+    await world.run(20_000, () => false);
+    assert.ok(world.warnings.some((w) => w.startsWith("a: peers know what this key has signed")));
+    world.start("c");
+    world.start("d");
+    const top = world.height("b") + 3;
+    assert.ok(await world.run(240_000, () => NAMES.every((n) => world.height(n) >= top)));
+    assert.equal(doubles, []);
+    const evidence = (world.disks.get("b")?.blocks ?? []).flatMap(({ certified }) => certified.block.evidence);
+    assert.equal(evidence, []);
   }
 });
 
