@@ -309,8 +309,14 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: "flood-blocks-votes",
-    what: "a vote that a quorum needs is refused once its sender has flooded",
-    edits: [inbox("if (!run.admits(validator) && !bft.wants(vote))", "if (!run.admits(validator))")],
+    what: "a vote that a quorum needs is refused once its sender has flooded; what is refused counts too",
+    edits: [
+      inbox("if (!run.admits(validator) && !bft.wants(vote))", "if (!run.admits(validator))"),
+      height(
+        "if (count > MESSAGES_PER_VALIDATOR",
+        "this.#admitted.set(validator, count);\n        if (count > MESSAGES_PER_VALIDATOR",
+      ),
+    ],
   },
   {
     name: "copies-count",
