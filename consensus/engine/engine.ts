@@ -118,7 +118,14 @@ export class Engine {
       const text = "peers know what this key has signed at this height, and this home does not: it stands";
       log.warn({ height: ctx.height, messages: said.length }, text);
     }
-    for (const slot of said) this.#signer.adopt(slot);
+    try {
+      for (const slot of said) this.#signer.adopt(slot);
+    } catch (error) {
+      // What its disk does not take it must not forget, and so it must not sign.
+      this.#stopped = true;
+      this.#deps.fatal(error);
+      return;
+    }
     this.#run.close();
     this.#run = this.#newRun();
     this.#run.restore();

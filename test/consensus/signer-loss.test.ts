@@ -150,4 +150,25 @@ test("what peers know that the lost disk's key has signed in the height in progr
   }
 });
 
+test("a disk that does not take what peers know of the key ends the node, as any that refuses", async () => {
+  const world = new World({ names: NAMES, genesis: testGenesis(NAMES, TASK), seed: 5, newSignerWaits: true });
+  for (const name of NAMES) world.start(name);
+  assert.ok(await world.run(60_000, () => NAMES.every((n) => world.height(n) >= 2)));
+  world.kill("c");
+  world.kill("d");
+  await world.run(5_000, () => false);
+  newDisk(world);
+  const { signer } = world.disks.get("a") as { signer: CrashLog };
+  signer.append = () => {
+    throw new Error("ENOSPC: no room");
+  };
+  world.start("a");
+  try {
+    await world.run(20_000, () => false);
+    assert.unreachable("it went on");
+  } catch (error) {
+    assert.match((error as Error).message, /^a: fatal: Error: ENOSPC/);
+  }
+});
+
 test.run();
